@@ -1,0 +1,447 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// Environment is one of Jupico's environments. Credentials of one are not valid in another.
+// +kubebuilder:validation:Enum=SharedSandbox;Sandbox;Production
+type Environment string
+
+const (
+	// EnvironmentSharedSandbox is the sandbox with the published account that everybody shares. Jupico resets it every
+	// 24 hours, so that a rejection there usually heals by itself.
+	EnvironmentSharedSandbox Environment = "SharedSandbox"
+	// EnvironmentSandbox is the sandbox with an account of one's own, which is not reset.
+	EnvironmentSandbox Environment = "Sandbox"
+	// EnvironmentProduction is where real payments are made.
+	EnvironmentProduction Environment = "Production"
+)
+
+// CreationPolicy says what becomes of the target Secret when its JupicoCredential is deleted.
+// +kubebuilder:validation:Enum=Owner;Orphan
+type CreationPolicy string
+
+const (
+	// CreationPolicyOwner makes the JupicoCredential an owner of the Secret: both are deleted together.
+	CreationPolicyOwner CreationPolicy = "Owner"
+	// CreationPolicyOrphan leaves the Secret behind.
+	CreationPolicyOrphan CreationPolicy = "Orphan"
+)
+
+// Verdict is what is held of a credential after its checks.
+// +kubebuilder:validation:Enum=Accepted;Rejected;Unknown
+type Verdict string
+
+const (
+	// VerdictAccepted means that the last evidence was an acceptance.
+	VerdictAccepted Verdict = "Accepted"
+	// VerdictRejected means that the last evidence was a rejection (confirmed, when it had been accepted before).
+	VerdictRejected Verdict = "Rejected"
+	// VerdictUnknown means that there is no evidence yet.
+	VerdictUnknown Verdict = "Unknown"
+)
+
+// TokenForm is the way a token was made of a username and a password.
+// +kubebuilder:validation:Enum=Standard;TrailingNewline
+type TokenForm string
+
+const (
+	// TokenFormStandard is base64(username:password), as RFC 7617 has it.
+	TokenFormStandard TokenForm = "Standard"
+	// TokenFormTrailingNewline is base64(username:password and a line feed): the form of Jupico's published API key.
+	TokenFormTrailingNewline TokenForm = "TrailingNewline"
+)
+
+// JupicoCredentialSpec says which credential to prove, where, and which Secret to write.
+// +kubebuilder:validation:XValidation:rule="self.credentials.all(c, (!has(c.basicAuthSecretRef) || c.basicAuthSecretRef.name != self.target.name) && (!has(c.apiKeySecretRef) || c.apiKeySecretRef.name != self.target.name))",message="the target must be another Secret than the one that the credential is read from: change target.name",fieldPath=".target"
+type JupicoCredentialSpec struct {
+	// environment is the Jupico environment that the credential belongs to. SharedSandbox and Sandbox are checked at
+	// https://sandbox-platform.jupico.com, Production at https://platform.jupico.com.
+	// +required
+	Environment Environment `json:"environment,omitempty"`
+
+	// endpoint replaces the environment's base URL, for a gateway or an emulator. The operator's administrator must have
+	// allowed the URL (--allowed-endpoint).
+	// +optional
+	Endpoint *Endpoint `json:"endpoint,omitempty"`
+
+	// credentials lists what to prove and deliver: exactly one entry.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1
+	Credentials []Credential `json:"credentials,omitempty"`
+
+	// target is the Secret that the operator writes, in the namespace of this resource.
+	// +required
+	Target Target `json:"target,omitzero"`
+
+	// checkInterval is the time from one check of an accepted credential to the next, between 30s and 24h. Defaults to
+	// 5m.
+	// +optional
+	// +default="5m"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('30s') && duration(self) <= duration('24h')",message="checkInterval must be a duration between 30s and 24h, such as 5m"
+	CheckInterval metav1.Duration `json:"checkInterval,omitzero"`
+
+	// suspend stops all checks and all writes of the target until it is false again. Defaults to false.
+	// +optional
+	// +default=false
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// Endpoint is where the API is reached, when not at the environment's own base URL.
+// +kubebuilder:validation:XValidation:rule="!(has(self.caBundle) && has(self.caConfigMapRef))",message="give at most one of caBundle and caConfigMapRef"
+type Endpoint struct {
+	// url is the base URL: https, a host, a port and a path where needed, without userinfo, query and fragment. /status is
+	// added to it.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="isURL(self) && url(self).getScheme() == 'https' && url(self).getHostname() != ''",message="url must be an absolute https:// URL: Jupico's API refuses plain HTTP, and credentials must not travel unencrypted"
+	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="url must have no userinfo, query or fragment: only https://host[:port][/path]"
+	URL string `json:"url,omitempty"`
+
+	// caBundle holds PEM certificates of the authorities that the endpoint's certificate is verified against, instead of
+	// the operator's own.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=131072
+	CABundle []byte `json:"caBundle,omitempty"`
+
+	// caConfigMapRef names a ConfigMap in the same namespace that holds such certificates.
+	// +optional
+	CAConfigMapRef *CAConfigMapReference `json:"caConfigMapRef,omitempty"`
+}
+
+// CAConfigMapReference names a key of a ConfigMap in the same namespace.
+type CAConfigMapReference struct {
+	// name of the ConfigMap.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// key that holds the PEM certificates. When left out, ca.crt.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
+}
+
+// Credential is read from a Secret: a login, or an API key.
+// +kubebuilder:validation:XValidation:rule="has(self.basicAuthSecretRef) != has(self.apiKeySecretRef)",message="give exactly one of basicAuthSecretRef (a username and a password) and apiKeySecretRef (an API key)"
+type Credential struct {
+	// name tells this credential from others in status, events and metrics, for example the key's name in Backoffice:
+	// letters, digits and inner hyphens.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$')",message="name may hold letters, digits and inner hyphens"
+	Name string `json:"name,omitempty"`
+
+	// basicAuthSecretRef names a Secret that holds a username and a password. The type kubernetes.io/basic-auth fits.
+	// +optional
+	BasicAuthSecretRef *BasicAuthSecretReference `json:"basicAuthSecretRef,omitempty"`
+
+	// apiKeySecretRef names a Secret that holds an API key made in Backoffice. The key is sent byte for byte.
+	// +optional
+	APIKeySecretRef *APIKeySecretReference `json:"apiKeySecretRef,omitempty"`
+}
+
+// SecretName is the name of the Secret that the credential is read from.
+func (c *Credential) SecretName() string {
+	switch {
+	case c.BasicAuthSecretRef != nil:
+		return c.BasicAuthSecretRef.Name
+	case c.APIKeySecretRef != nil:
+		return c.APIKeySecretRef.Name
+	default:
+		return ""
+	}
+}
+
+// BasicAuthSecretReference names two keys of a Secret in the same namespace.
+type BasicAuthSecretReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// usernameKey is the key that holds the username. When left out, username.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	UsernameKey string `json:"usernameKey,omitempty"`
+
+	// passwordKey is the key that holds the password. When left out, password.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PasswordKey string `json:"passwordKey,omitempty"`
+}
+
+// APIKeySecretReference names a key of a Secret in the same namespace.
+type APIKeySecretReference struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// key that holds the API key. When left out, apiKey.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Key string `json:"key,omitempty"`
+}
+
+// Target is the Secret that the operator writes.
+type Target struct {
+	// name of the Secret. One that exists and does not carry the annotation credentials.jupico.dev/managed-by with the
+	// name of this resource is never touched. After a change, the new Secret is written before the old one is let go.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
+	Name string `json:"name,omitempty"`
+
+	// creationPolicy says what becomes of the Secret when this resource is deleted: Owner deletes it too, Orphan leaves it
+	// behind. When left out, Owner.
+	// +optional
+	CreationPolicy CreationPolicy `json:"creationPolicy,omitempty"`
+}
+
+// JupicoCredentialStatus says what is known of the credential and of the target.
+type JupicoCredentialStatus struct {
+	// conditions are Ready, CredentialAccepted, SecretSynced, EndpointAvailable, and, only when True, Reconciling and
+	// Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	// +patchStrategy=merge
+	// +patchMergeKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
+
+	// observedGeneration is the generation of the spec that this status is about; -1 before the first look.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// deployed is about the token that the target holds.
+	// +optional
+	Deployed *DeployedStatus `json:"deployed,omitempty"`
+
+	// target is the Secret as it was last written or seen to be right.
+	// +optional
+	Target *TargetStatus `json:"target,omitempty"`
+
+	// credentials has one entry per entry of spec.credentials, in order, about the present bytes of its source.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=1
+	Credentials []CredentialStatus `json:"credentials,omitempty"`
+
+	// lastCheckTime is when the last check ended.
+	// +optional
+	LastCheckTime *metav1.Time `json:"lastCheckTime,omitempty"`
+
+	// nextCheckTime is when the next check is due. Empty when none is planned.
+	// +optional
+	NextCheckTime *metav1.Time `json:"nextCheckTime,omitempty"`
+
+	// lastHandledCheckRequest repeats the value of the annotation credentials.jupico.dev/check-requested-at, clipped to
+	// 256 characters, once the check that it asked for was made.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LastHandledCheckRequest string `json:"lastHandledCheckRequest,omitempty"`
+}
+
+// CheckRecord is what the checks of one token have shown.
+type CheckRecord struct {
+	// verdict is what is held of the token: Accepted, Rejected or Unknown.
+	// +optional
+	Verdict Verdict `json:"verdict,omitempty"`
+
+	// reason is the outcome that the verdict rests on; while Unknown, the last outcome, or what is wrong with the source.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// consecutiveAccepted counts the acceptances since the last rejection, up to 2.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=2
+	ConsecutiveAccepted int32 `json:"consecutiveAccepted,omitempty"`
+
+	// consecutiveRejected counts the rejections since the last acceptance. 1 beside the verdict Accepted is a rejection
+	// that is not confirmed yet.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ConsecutiveRejected int32 `json:"consecutiveRejected,omitempty"`
+
+	// lastCheckTime is when the last check ended.
+	// +optional
+	LastCheckTime *metav1.Time `json:"lastCheckTime,omitempty"`
+
+	// nextCheckTime is when the next check is due.
+	// +optional
+	NextCheckTime *metav1.Time `json:"nextCheckTime,omitempty"`
+
+	// lastAcceptedTime is when the API last accepted the token.
+	// +optional
+	LastAcceptedTime *metav1.Time `json:"lastAcceptedTime,omitempty"`
+
+	// lastRejected is the last rejection. It is kept after the token was accepted again, as the trace of a bad night.
+	// +optional
+	LastRejected *Rejection `json:"lastRejected,omitempty"`
+}
+
+// Rejection is a check that was rejected.
+type Rejection struct {
+	// time of the rejection.
+	// +required
+	Time metav1.Time `json:"time,omitzero"`
+
+	// reason of the rejection: Rejected, UserInactive or AccountInactive.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+}
+
+// DeployedStatus is about the token that the target holds.
+type DeployedStatus struct {
+	// credential is the entry that the token was made of.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Credential string `json:"credential,omitempty"`
+
+	// endpoint is the base URL of the API that accepted the token, and that the token is checked at.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	Endpoint string `json:"endpoint,omitempty"`
+
+	// CheckRecord of the token. While the token is what the entry's source holds, its schedule and counters stand in
+	// status.credentials alone; lastCheckTime here means that the two have parted.
+	CheckRecord `json:",inline"`
+}
+
+// TargetStatus is the target as it was last written or seen to be right.
+type TargetStatus struct {
+	// name of the Secret.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// uid of the Secret.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	UID types.UID `json:"uid,omitempty"`
+
+	// resourceVersion of the Secret.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ResourceVersion string `json:"resourceVersion,omitempty"`
+
+	// keys are the data keys that the operator wrote. Keys of others are not among them.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:items:MaxLength=253
+	Keys []string `json:"keys,omitempty"`
+
+	// updatedTime is when the operator last wrote the Secret.
+	// +optional
+	UpdatedTime *metav1.Time `json:"updatedTime,omitempty"`
+}
+
+// CredentialStatus is about the present bytes of one entry's source.
+type CredentialStatus struct {
+	// name of the entry in spec.credentials.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// tokenForm is the form that the API accepted. Only for a username and a password.
+	// +optional
+	TokenForm TokenForm `json:"tokenForm,omitempty"`
+
+	// source identifies the bytes that this entry is about.
+	// +optional
+	Source *SourceStatus `json:"source,omitempty"`
+
+	// CheckRecord of the token that these bytes make.
+	CheckRecord `json:",inline"`
+}
+
+// SourceStatus identifies the bytes of a Secret.
+type SourceStatus struct {
+	// uid of the Secret.
+	// +optional
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=64
+	UID types.UID `json:"uid,omitempty"`
+
+	// resourceVersion of the Secret.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	ResourceVersion string `json:"resourceVersion,omitempty"`
+}
+
+// JupicoCredential proves a credential of Jupico's API and delivers the token that the API accepted as a Secret. It
+// goes on checking that token, and its conditions say so at once when it is no longer accepted.
+//
+// Whoever may create a JupicoCredential may, through it, read and write Secrets of its namespace.
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=jcred,categories=jupico
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Environment",type=string,JSONPath=`.spec.environment`
+// +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.deployed.credential`
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.target.name`
+// +kubebuilder:printcolumn:name="Proven",type=date,JSONPath=`.status.deployed.lastAcceptedTime`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.status.deployed.endpoint`
+// +kubebuilder:printcolumn:name="Next Check",type=string,priority=1,JSONPath=`.status.nextCheckTime`
+type JupicoCredential struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata of the resource.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec says which credential to prove, where, and which Secret to write.
+	// +required
+	Spec JupicoCredentialSpec `json:"spec,omitzero"`
+
+	// status says what is known of the credential and of the target.
+	// +optional
+	// +default={"observedGeneration":-1}
+	Status JupicoCredentialStatus `json:"status,omitzero"`
+}
+
+// JupicoCredentialList is a list of JupicoCredentials.
+// +kubebuilder:object:root=true
+type JupicoCredentialList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+
+	// items of the list.
+	Items []JupicoCredential `json:"items"`
+}

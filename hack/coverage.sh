@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Fails when a package's statements are covered less than promised. Each package counts what all tests together reach.
+set -euo pipefail
+
+profile=${1:?usage: coverage.sh PROFILE}
+module=github.com/jupico-operator/jupico-operator
+
+# A profile of several test binaries has a line for each of them and block: "file:from,to statements count".
+awk -v module="$module/" '
+  NR == 1 { next }
+  { if (!($1 in statements) || $3 > count[$1]) count[$1] = $3; statements[$1] = $2 }
+  END {
+    minimum["internal/credential"] = minimum["internal/jupico"] = minimum["internal/jupico/outcome"] = 95
+    minimum["internal/decision"] = minimum["internal/render"] = 95
+    minimum["internal/controller"] = 85
+    for (block in statements) {
+      package = substr(block, length(module) + 1)
+      sub(/\/[^\/]*$/, "", package)
+      all[package] += statements[block]
+      if (count[block] > 0) covered[package] += statements[block]
+    }
+    for (package in minimum) if (!(package in all)) all[package] = 0
+    for (package in all) {
+      share = all[package] ? 100 * covered[package] / all[package] : 0
+      verdict = ""
+      if (package in minimum) {
+        verdict = sprintf("must be above %d %%", minimum[package])
+        if (share <= minimum[package]) { verdict = verdict ": TOO LOW"; low = 1 }
+      }
+      printf "%-32s %5.1f %%  %s\n", package, share, verdict | "sort"
+    }
+    close("sort")
+    exit low
+  }' "$profile"
