@@ -1,0 +1,271 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package credential
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+const (
+	publishedUsername = "demoApiUser"
+	publishedPassword = "V8m!xP#l2Qz3"
+	publishedKey      = "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXozCg=="
+	publishedToken    = "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXoz"
+)
+
+func TestThePublishedLoginMakesTheRFCTokenAndThePublishedKey(t *testing.T) {
+	login, warnings, err := Login([]byte(publishedUsername), []byte(publishedPassword))
+	if err != nil || len(warnings) != 0 {
+		t.Fatalf("Login: %v, warnings %v", err, warnings)
+	}
+	if got := login.Token(Standard).Reveal(); got != publishedToken {
+		t.Errorf("Standard: %s", got)
+	}
+	if got := login.Token(TrailingNewline).Reveal(); got != publishedKey {
+		t.Errorf("TrailingNewline: %s", got)
+	}
+	if got := login.Token(Standard).Authorization(); got != "Basic "+publishedToken {
+		t.Errorf("Authorization: %s", got)
+	}
+	if !login.IsLogin() {
+		t.Error("a login does not say that it is one")
+	}
+}
+
+func TestLoginsAreCleanedOrRefusedWithASentence(t *testing.T) {
+	for _, tc := range []struct {
+		name, username, password string
+		problem                  string // part of the error, or empty
+		token                    string // of what, when there is no error
+		warnings                 int
+	}{
+		{name: "a plain login", username: "u", password: "p", token: "u:p"},
+		{name: "a colon in the password is fine", username: "u", password: "p:q", token: "u:p:q"},
+		{name: "bytes beyond ASCII are sent as they are", username: "ü", password: "\xe9", token: "ü:\xe9"},
+		{name: "inner and outer spaces are part of a password", username: "u", password: " p ", token: "u: p "},
+		{name: "a trailing LF is cut off the password", username: "u", password: "p\n", token: "u:p", warnings: 1},
+		{name: "a trailing CRLF is cut off both", username: "u\r\n", password: "p\r\n", token: "u:p", warnings: 2},
+		{name: "only one newline is cut off", username: "u", password: "p\n\n", problem: "the password contains a control character (0x0a)"},
+		{name: "a lone CR is a control character", username: "u", password: "p\r", problem: "control character (0x0d)"},
+		{name: "a newline inside", username: "u\nv", password: "p", problem: "the username contains a control character (0x0a)"},
+		{name: "a NUL", username: "u", password: "p\x00", problem: "control character (0x00)"},
+		{name: "a DEL", username: "u", password: "p\x7f", problem: "control character (0x7f)"},
+		{name: "a byte order mark", username: "\uFEFFu", password: "p", problem: "the username contains a byte order mark"},
+		{name: "an empty username", username: "", password: "p", problem: "the username is empty"},
+		{name: "an empty password", username: "u", password: "", problem: "the password is empty"},
+		{name: "nothing but a newline", username: "u", password: "\n", problem: "the password is empty"},
+		{name: "a colon in the username", username: "u:v", password: "p", problem: "the username contains a colon"},
+		{name: "a novel", username: "u", password: strings.Repeat("p", MaxLength+1), problem: "is longer than 4096 bytes"},
+		{name: "the longest", username: "u", password: strings.Repeat("p", MaxLength), token: "u:" + strings.Repeat("p", MaxLength)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, warnings, err := Login([]byte(tc.username), []byte(tc.password))
+			expect(t, got, err, tc.problem, base64.StdEncoding.EncodeToString([]byte(tc.token)))
+			if tc.problem == "" && len(warnings) != tc.warnings {
+				t.Errorf("warnings: %v", warnings)
+			}
+		})
+	}
+}
+
+func TestAPIKeysAreCleanedOrRefusedWithASentence(t *testing.T) {
+	for _, tc := range []struct {
+		name, key string
+		problem   string
+		token     string
+		warnings  int
+	}{
+		{name: "the published key", key: publishedKey, token: publishedKey},
+		{name: "every character of token68", key: "aZ09-._~+/==", token: "aZ09-._~+/=="},
+		{name: "white space around it", key: " \t" + publishedKey + "\r\n", token: publishedKey, warnings: 1},
+		{name: "a pasted prefix", key: "Basic " + publishedKey, token: publishedKey, warnings: 1},
+		{name: "a pasted prefix in lower case and a newline", key: "basic  " + publishedKey + "\n", token: publishedKey, warnings: 2},
+		{name: "an empty key", key: "", problem: "the API key is empty"},
+		{name: "nothing but white space", key: " \n", problem: "the API key is empty"},
+		{name: "nothing but a prefix", key: "Basic ", problem: ""},
+		{name: "only padding", key: "==", problem: "the API key holds characters"},
+		{name: "padding inside", key: "a=b", problem: "the API key holds characters"},
+		{name: "a space inside", key: "a b", problem: "the API key holds characters"},
+		{name: "a whole header", key: "Authorization: Basic abc", problem: "the API key holds characters"},
+		{name: "a login pasted as a key", key: "user:password", problem: "the API key holds characters"},
+		{name: "a byte order mark", key: "\uFEFFabc", problem: "byte order mark"},
+		{name: "a control character inside", key: "ab\x01c", problem: "control character (0x01)"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, warnings, err := APIKey([]byte(tc.key))
+			if tc.name == "nothing but a prefix" {
+				// "Basic" alone is token68, and a key is opaque: the API decides.
+				tc.token, tc.warnings = "Basic", 1
+			}
+			expect(t, got, err, tc.problem, tc.token)
+			if tc.problem == "" && len(warnings) != tc.warnings {
+				t.Errorf("warnings: %v", warnings)
+			}
+		})
+	}
+}
+
+func expect(t *testing.T, got Credential, err error, problem, token string) {
+	t.Helper()
+	if problem != "" {
+		var invalid *InvalidError
+		if !errors.As(err, &invalid) || !strings.Contains(err.Error(), problem) {
+			t.Fatalf("got error %v, want an InvalidError with %q", err, problem)
+		}
+		if !got.IsZero() {
+			t.Fatal("a credential came beside the error")
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Token(Standard).Reveal() != token {
+		t.Errorf("token %q, want %q", got.Token(Standard).Reveal(), token)
+	}
+}
+
+func TestAnAPIKeyIsTheSameTokenInEveryForm(t *testing.T) {
+	key, _, err := APIKey([]byte(publishedKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key.IsLogin() {
+		t.Error("an API key says that it is a login")
+	}
+	if got := key.Token(TrailingNewline).Reveal(); got != publishedKey {
+		t.Errorf("TrailingNewline: %s", got)
+	}
+}
+
+func TestOnlyToken68IsReadBackAsAToken(t *testing.T) {
+	if token, ok := ParseToken([]byte(publishedKey)); !ok || token.Reveal() != publishedKey {
+		t.Errorf("the published key: %v", ok)
+	}
+	for _, bad := range []string{"", "=", "a b", "a\n", "Basic abc", "ü"} {
+		if token, ok := ParseToken([]byte(bad)); ok || !token.IsZero() {
+			t.Errorf("%q was taken for a token", bad)
+		}
+	}
+}
+
+func TestRandomTokensDiffer(t *testing.T) {
+	a, b := RandomToken(), RandomToken()
+	if a.Equal(b) {
+		t.Error("two random tokens are equal")
+	}
+	if !isToken68([]byte(a.Reveal())) {
+		t.Error("a random token is not token68")
+	}
+}
+
+func TestEqualityIsOfBytes(t *testing.T) {
+	login := func(u, p string) Credential {
+		c, _, err := Login([]byte(u), []byte(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	if !login("u", "p").Equal(login("u", "p")) || !(Credential{}).Equal(Credential{}) {
+		t.Error("equal credentials differ")
+	}
+	if login("u", "p").Equal(login("u", "q")) || login("u", "p").Equal(Credential{}) || login("u", "p").Equal(login("v", "p")) {
+		t.Error("different credentials are equal")
+	}
+	if !newToken("a").Equal(newToken("a")) || !(Token{}).Equal(Token{}) {
+		t.Error("equal tokens differ")
+	}
+	if newToken("a").Equal(newToken("b")) || newToken("a").Equal(Token{}) {
+		t.Error("different tokens are equal")
+	}
+	if (Credential{}).Token(Standard).Reveal() != "" {
+		t.Error("no credential makes a token")
+	}
+}
+
+func TestNothingPrintsPlaintext(t *testing.T) {
+	login, _, err := Login([]byte(publishedUsername), []byte(publishedPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type holder struct {
+		Shown  Credential
+		hidden Credential
+		token  Token
+		Token  Token
+	}
+	h := holder{login, login, login.Token(Standard), login.Token(TrailingNewline)}
+	var out bytes.Buffer
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		fmt.Fprintf(&out, verb+"\n", h)
+		fmt.Fprintf(&out, verb+"\n", &h)
+		fmt.Fprintf(&out, verb+"\n", []any{h.Shown, h.Token, &h.Token})
+	}
+	encoded, err := json.Marshal(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.Write(encoded)
+	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
+		slog.New(handler).Info("Printed", "credential", login, "token", h.Token, "holder", h)
+	}
+	for _, plain := range []string{publishedUsername, publishedPassword, publishedToken, "V8m"} {
+		for _, form := range []string{plain, fmt.Sprintf("%x", plain), base64.StdEncoding.EncodeToString([]byte(plain))} {
+			if strings.Contains(out.String(), form) {
+				t.Errorf("%q was printed:\n%s", form, out.String())
+			}
+		}
+	}
+	if !strings.Contains(out.String(), Redacted) {
+		t.Error("nothing says that something was redacted")
+	}
+}
+
+func FuzzLoginKeepsEveryByteButOneNewline(f *testing.F) {
+	f.Add([]byte(publishedUsername), []byte(publishedPassword))
+	f.Add([]byte("u"), []byte("p\r\n"))
+	f.Add([]byte("u:v"), []byte("\x00"))
+	f.Fuzz(func(t *testing.T, username, password []byte) {
+		login, _, err := Login(username, password)
+		if err != nil {
+			if _, ok := errors.AsType[*InvalidError](err); !ok {
+				t.Fatalf("not an InvalidError: %v", err)
+			}
+			return
+		}
+		plain, err := base64.StdEncoding.DecodeString(login.Token(Standard).Reveal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := func(b []byte) string {
+			s := string(b)
+			if s, found := strings.CutSuffix(s, "\r\n"); found {
+				return s
+			}
+			return strings.TrimSuffix(s, "\n")
+		}
+		if want := cut(username) + ":" + cut(password); string(plain) != want {
+			t.Fatalf("token of %q, want %q", plain, want)
+		}
+	})
+}
+
+func FuzzAPIKeysAreToken68OrRefused(f *testing.F) {
+	f.Add([]byte(publishedKey))
+	f.Add([]byte("Basic abc=\n"))
+	f.Fuzz(func(t *testing.T, key []byte) {
+		got, _, err := APIKey(key)
+		if err == nil && !isToken68([]byte(got.Token(Standard).Reveal())) {
+			t.Fatalf("%q made a token that is not token68", key)
+		}
+	})
+}
