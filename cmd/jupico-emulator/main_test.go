@@ -1,0 +1,301 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+)
+
+// program is the program, running within the test.
+type program struct {
+	t      *testing.T
+	api    string // base URL
+	admin  string // base URL
+	caFile string
+	client *http.Client
+	stop   context.CancelFunc
+	ended  <-chan error
+}
+
+// start runs the program on free ports until the end of the test, or until it is stopped.
+func start(t *testing.T, args ...string) *program {
+	t.Helper()
+	ctx, stop := context.WithCancel(t.Context())
+	caFile := filepath.Join(t.TempDir(), "ca.crt")
+	stdout, stdoutWriter := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		args := append([]string{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file=" + caFile}, args...)
+		err := run(ctx, args, stdoutWriter)
+		_ = stdoutWriter.CloseWithError(err) // so that the reader does not wait for a line that never comes
+		ended <- err
+		close(ended)
+	}()
+	t.Cleanup(func() {
+		stop()
+		for range ended { // the channel is closed at the end
+		}
+	})
+	lines := bufio.NewReader(stdout)
+	p := &program{t: t, caFile: caFile, stop: stop, ended: ended}
+	p.api = readURL(t, lines, "Serving the API on ")
+	p.admin = readURL(t, lines, "Serving the admin API on ")
+	p.client = newClient(t, caFile, "")
+	return p
+}
+
+func readURL(t *testing.T, lines *bufio.Reader, prefix string) string {
+	t.Helper()
+	line, err := lines.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, found := strings.CutPrefix(strings.TrimSuffix(line, "\n"), prefix)
+	if !found {
+		t.Fatalf("the line is %q, want %q and a URL", line, prefix)
+	}
+	return url
+}
+
+// newClient returns a client that trusts the CA in that file only, and expects that server name unless it is "".
+func newClient(t *testing.T, caFile, serverName string) *http.Client {
+	t.Helper()
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		t.Fatalf("%s holds no certificate", caFile)
+	}
+	transport := &http.Transport{
+		TLSClientConfig:   &tls.Config{RootCAs: roots, ServerName: serverName, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2: true,
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
+// status returns the HTTP status of a proper request with that token.
+func (p *program) status(baseURL, token string) int {
+	p.t.Helper()
+	response, err := p.send(baseURL, token)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+func (p *program) send(baseURL, token string) (*http.Response, error) {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, baseURL+"/status", http.NoBody)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Basic "+token)
+	r.Header.Set("Content-Type", "application/json")
+	return p.client.Do(r)
+}
+
+// command sends a command to the admin API.
+func (p *program) command(path, body string) {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, p.admin+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	response, err := p.client.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		p.t.Fatalf("%s %s is answered with %s", path, body, response.Status)
+	}
+}
+
+func TestTheAPIIsServedOverTLSAndTheAdminAPIBesideIt(t *testing.T) {
+	p := start(t)
+	if got := p.status(p.api, jupicotest.PublishedAPIKey); got != http.StatusOK {
+		t.Errorf("the published key is answered with %d", got)
+	}
+	p.command("/revoke", `{"name":"demoApiUser"}`)
+	if got := p.status(p.api, jupicotest.PublishedAPIKey); got != http.StatusUnauthorized {
+		t.Errorf("the revoked key is answered with %d", got)
+	}
+	p.command("/reset", "")
+	if got := p.status(p.api, jupicotest.PublishedAPIKey); got != http.StatusOK {
+		t.Errorf("after the reset the published key is answered with %d", got)
+	}
+}
+
+func TestPlainHTTPIsNotAccepted(t *testing.T) {
+	p := start(t)
+	plain := "http" + strings.TrimPrefix(p.api, "https")
+	if got := p.status(plain, jupicotest.PublishedAPIKey); got != http.StatusBadRequest {
+		t.Errorf("plain HTTP is answered with %d, want 400", got)
+	}
+}
+
+func TestTheFormsOfThePublishedAccountAreChosen(t *testing.T) {
+	tests := []struct {
+		name                      string
+		args                      []string
+		wantStandard, wantNewline int
+	}{
+		{"by default", nil, 401, 200},
+		{"TrailingNewline", []string{"--accept=TrailingNewline"}, 401, 200},
+		{"Standard", []string{"--accept=Standard"}, 200, 401},
+		{"Both", []string{"--accept=Both"}, 200, 200},
+		{"nobody is authenticated", []string{"--authenticate-nobody", "--accept=Standard"}, 200, 200},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := start(t, test.args...)
+			for range 2 { // the second time after a reset
+				if got := p.status(p.api, jupicotest.PublishedStandardToken); got != test.wantStandard {
+					t.Errorf("the standard token is answered with %d, want %d", got, test.wantStandard)
+				}
+				if got := p.status(p.api, jupicotest.PublishedAPIKey); got != test.wantNewline {
+					t.Errorf("the published key is answered with %d, want %d", got, test.wantNewline)
+				}
+				p.command("/reset", "")
+			}
+		})
+	}
+}
+
+func TestTheCertificateHoldsTheUsualHostsAndThoseAskedFor(t *testing.T) {
+	p := start(t, "--hosts=gateway.example, 10.1.2.3,")
+	wanted := map[string]bool{
+		"localhost": true, "127.0.0.1": true, "::1": true, "sandbox-platform.jupico.com": true,
+		"gateway.example": true, "10.1.2.3": true, "platform.jupico.com": false,
+	}
+	for host, want := range wanted {
+		p.client = newClient(t, p.caFile, host)
+		response, err := p.send(p.api, jupicotest.PublishedAPIKey)
+		if err == nil {
+			_ = response.Body.Close()
+		}
+		if (err == nil) != want {
+			t.Errorf("as %s the server is answered with %v", host, err)
+		}
+	}
+}
+
+// TestASignalEndsTheProgramInSpiteOfHangingRequests fails by never ending.
+func TestASignalEndsTheProgramInSpiteOfHangingRequests(t *testing.T) {
+	p := start(t)
+	p.command("/fault", `{"hang":true,"status":200}`)
+	response, err := p.send(p.api, jupicotest.PublishedAPIKey) // the header only
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // It is broken off.
+	p.stop()
+	if err := <-p.ended; exitCode(err) != 0 {
+		t.Errorf("the program ended with %v", err)
+	}
+	if body, err := io.ReadAll(response.Body); err == nil {
+		t.Errorf("the hanging request was answered with %q", body)
+	}
+	for _, baseURL := range []string{p.api, p.admin} {
+		if response, err := p.send(baseURL, jupicotest.PublishedAPIKey); err == nil {
+			_ = response.Body.Close()
+			t.Errorf("%s is still served", baseURL)
+		}
+	}
+}
+
+func TestAWrongCommandLineIsExplained(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"flag", []string{"--port=1"}, "flag provided but not defined: -port; see --help"},
+		{"argument", []string{"serve"}, `unexpected argument "serve": everything is a flag; see --help`},
+		{"form", []string{"--accept=Any"}, "--accept: a token form must be given, and be Standard, TrailingNewline or Both"},
+		{"host", []string{"--hosts=https://a.example"}, `--hosts: "https://a.example" is no DNS name or IP address`},
+		{"host with port", []string{"--hosts=a.example:1"}, `--hosts: "a.example:1" is no DNS name or IP address`},
+		{"admin address", []string{"--admin-listen=127.0.0.1"}, "missing port in address; give a host and a port"},
+		{"every interface", []string{"--admin-listen=:8081"}, ":8081 is not a loopback address"},
+		{"every IPv4 interface", []string{"--admin-listen=0.0.0.0:8081"}, "0.0.0.0:8081 is not a loopback address"},
+		{"every IPv6 interface", []string{"--admin-listen=[::]:8081"}, "use 127.0.0.1:8081"},
+		{"other interface", []string{"--admin-listen=192.0.2.1:8081"}, "192.0.2.1:8081 is not a loopback address"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := run(stopped(t), test.args, io.Discard)
+			if exitCode(err) != 2 || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v and exit code %d, want %s and 2", err, exitCode(err), test.want)
+			}
+		})
+	}
+}
+
+// stopped returns a context in which the program ends at once if it ever begins to serve.
+func stopped(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
+
+func TestWhatCannotBeServedIsExplained(t *testing.T) {
+	occupied, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer occupied.Close() //nolint:errcheck // The test is over.
+	caFile := filepath.Join(t.TempDir(), "ca.crt")
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"API port", []string{"--listen=" + occupied.Addr().String()}, "choose another address with --listen"},
+		{"admin port", []string{"--admin-listen=" + occupied.Addr().String()}, "another address with --admin-listen"},
+		{"CA file", []string{"--ca-file=" + filepath.Join(caFile, "no", "directory")}, "another file with --ca-file"},
+		{"host", []string{"--hosts=jüpico.example"}, "check --hosts"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			free := []string{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file=" + caFile}
+			err := run(stopped(t), append(free, test.args...), io.Discard)
+			if exitCode(err) != 1 || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v and exit code %d, want %s and 1", err, exitCode(err), test.want)
+			}
+			if _, err := os.Stat(caFile); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the CA file was written: %v", err)
+			}
+		})
+	}
+}
+
+func TestHelpDescribesEveryFlag(t *testing.T) {
+	var stdout strings.Builder
+	if err := run(stopped(t), []string{"--help"}, &stdout); exitCode(err) != 0 {
+		t.Errorf("got %v", err)
+	}
+	for _, flag := range []string{"listen", "admin-listen", "ca-file", "hosts", "accept", "authenticate-nobody"} {
+		if !strings.Contains(stdout.String(), "  -"+flag) {
+			t.Errorf("%s is missing in %s", flag, stdout.String())
+		}
+	}
+}

@@ -1,0 +1,353 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package jupico
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+// received is a request as it came in.
+type received struct {
+	method, uri, host, proto, from string
+	header                         http.Header
+	length                         int64
+	encoding                       []string
+	body                           string
+}
+
+// receiver accepts every request, and hands it over.
+func receiver(requests chan<- received) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		requests <- received{
+			r.Method, r.RequestURI, r.Host, r.Proto, r.RemoteAddr,
+			r.Header.Clone(), r.ContentLength, r.TransferEncoding, string(body),
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"success":true}`)
+	}
+}
+
+func TestExactlyTheDocumentedRequestIsSent(t *testing.T) {
+	for _, tc := range []struct {
+		sentence    string
+		path, token string
+		adapt       []func(*httptest.Server)
+		uri, proto  string
+	}{
+		{"over HTTP/2", "", jupicotest.PublishedStandardToken, nil, "/status", "HTTP/2.0"},
+		{"over HTTP/1.1", "", jupicotest.PublishedStandardToken, []func(*httptest.Server){overHTTP1}, "/status", "HTTP/1.1"},
+		{"under a base URL with a path", "/gw/jupico", jupicotest.PublishedStandardToken, nil, "/gw/jupico/status", "HTTP/2.0"},
+		{"under a base URL with an escaped path", "/a%2Fb", jupicotest.PublishedStandardToken, nil, "/a%2Fb/status", "HTTP/2.0"},
+		{"with the token that ends in a newline once decoded", "", jupicotest.PublishedAPIKey, nil, "/status", "HTTP/2.0"},
+		{"with a token of every kind of character", "", goodToken, nil, "/status", "HTTP/2.0"},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			requests := make(chan received, 1)
+			s := serve(t, receiver(requests), tc.adapt...)
+			mustAccept(t, clientOf(t, s.url+tc.path, s).Check(t.Context(), parse(t, tc.token)))
+
+			request := <-requests
+			request.from = ""
+			want := received{
+				method: "GET", uri: tc.uri, host: s.host, proto: tc.proto,
+				header: http.Header{
+					"Authorization": {"Basic " + tc.token},
+					"Content-Type":  {"application/json"},
+					"User-Agent":    {"jupico-operator/test"},
+				},
+			}
+			if !reflect.DeepEqual(request, want) {
+				t.Errorf("received %+v, want %+v", request, want)
+			}
+		})
+	}
+}
+
+func TestEveryAnswerOfTheAPIHasItsOutcome(t *testing.T) {
+	state := func(code string) func(*jupicotest.Emulator) {
+		return func(e *jupicotest.Emulator) { e.SetState(goodToken, code) }
+	}
+	for _, tc := range []struct {
+		sentence string
+		arrange  func(*jupicotest.Emulator)
+		want     outcome.Outcome
+		detail   string
+	}{
+		{"a known key is accepted", state(""), outcome.Accepted, "HTTP 200"},
+		{"a key that lacks a permission is accepted", state("auth_invalid_role"), outcome.LimitedPermissions, "HTTP 401 auth_invalid_role"},
+		{"a revoked key is rejected", func(e *jupicotest.Emulator) { e.Revoke(goodToken) }, outcome.Rejected, "HTTP 401 auth_invalid_api_token"},
+		{"after a reset the key is rejected", (*jupicotest.Emulator).Reset, outcome.Rejected, "HTTP 401 auth_invalid_api_token"},
+		{"a code that is not documented is not repeated", state("auth_new"), outcome.Rejected, "HTTP 401"},
+		{"an inactive user", state("auth_invalid_api_user"), outcome.UserInactive, "HTTP 401 auth_invalid_api_user"},
+		{"an inactive submerchant", state("auth_invalid_submerchant"), outcome.AccountInactive, "HTTP 401 auth_invalid_submerchant"},
+		{"an inactive facilitator", state("auth_invalid_facilitator"), outcome.AccountInactive, "HTTP 401 auth_invalid_facilitator"},
+		{"an inactive product", state("auth_invalid_product"), outcome.AccountInactive, "HTTP 401 auth_invalid_product"},
+		{"a header that was lost", state("auth_header_not_present"), outcome.RequestAltered, "HTTP 401 auth_header_not_present"},
+		{"a content type that was lost", state("auth_invalid_content_type"), outcome.RequestAltered, "HTTP 401 auth_invalid_content_type"},
+		{"a session that nobody asked for", state("auth_token_session"), outcome.UnexpectedResponse, "HTTP 401 auth_token_session"},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			emulator, s := emulate(t)
+			tc.arrange(emulator)
+			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+			wantResult(t, got, tc.want, tc.detail)
+			if got.Duration <= 0 {
+				t.Errorf("it took %s", got.Duration)
+			}
+		})
+	}
+}
+
+func TestEveryFaultHasItsOutcome(t *testing.T) {
+	const fits = `{"success":true}`
+	padding := strings.Repeat(" ", outcome.MaxBody-len(fits))
+	for _, tc := range []struct {
+		sentence string
+		fault    jupicotest.Fault
+		want     outcome.Outcome
+		detail   string
+	}{
+		{"a login page is no acceptance", jupicotest.Fault{HTML: true}, outcome.UnexpectedResponse, "HTTP 200 with an HTML page"},
+		{"a login page is no rejection", jupicotest.Fault{HTML: true, Status: 401}, outcome.UnexpectedResponse, "HTTP 401 with an HTML page"},
+		{"an empty body is an acceptance", jupicotest.Fault{NoBody: true}, outcome.Accepted, "HTTP 200"},
+		{"an empty body is a rejection", jupicotest.Fault{NoBody: true, Status: 401}, outcome.Rejected, "HTTP 401"},
+		{"a body of 64 KiB is read", jupicotest.Fault{Body: fits + padding}, outcome.Accepted, "HTTP 200"},
+		{"a body over 64 KiB is not", jupicotest.Fault{Body: fits + padding + " "}, outcome.UnexpectedResponse, "HTTP 200 with a body over 64 KiB"},
+		{"a body over 64 KiB is not waited for", jupicotest.Fault{Body: fits + padding + " ", Hang: true}, outcome.UnexpectedResponse, "HTTP 200 with a body over 64 KiB"},
+		{"a body of 1 GiB", jupicotest.Fault{BodyBytes: 1 << 30}, outcome.UnexpectedResponse, "HTTP 200 with a body over 64 KiB"},
+		{"a body of 1 GiB is no rejection", jupicotest.Fault{BodyBytes: 1 << 30, Status: 401}, outcome.UnexpectedResponse, "HTTP 401 with a body over 64 KiB"},
+		{"broken JSON", jupicotest.Fault{Body: `{"success":`}, outcome.UnexpectedResponse, "HTTP 200 with JSON that does not parse"},
+		{"success false", jupicotest.Fault{Body: `{"success":false}`}, outcome.UnexpectedResponse, `HTTP 200 with "success": false`},
+		{"a firewall", jupicotest.Fault{Status: 403}, outcome.Forbidden, "HTTP 403 forbidden"},
+		{"a 407 that is not a proxy's", jupicotest.Fault{Status: 407}, outcome.ProxyRefused, "HTTP 407"},
+		{"too many requests", jupicotest.Fault{Status: 429}, outcome.RateLimited, "HTTP 429"},
+		{"an outage", jupicotest.Fault{Status: 503}, outcome.Unavailable, "HTTP 503 service_unavailable"},
+	} {
+		for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
+			t.Run(tc.sentence+" over "+protocol, func(t *testing.T) {
+				emulator, s := emulate(t, adapt...)
+				emulator.Inject(tc.fault)
+				got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+				wantResult(t, got, tc.want, tc.detail)
+			})
+		}
+	}
+}
+
+func TestALongBodyIsNotFetchedToItsEnd(t *testing.T) {
+	const length, much = 1 << 30, 64 << 20 // what is on the way when the client hangs up is far less
+	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
+		t.Run(protocol, func(t *testing.T) {
+			written := make(chan int64, 1)
+			s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				n, _ := io.CopyN(w, endless{}, length)
+				written <- n
+			}), adapt...)
+			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+			if wantResult(t, got, outcome.UnexpectedResponse, "HTTP 200 with a body over 64 KiB"); t.Failed() {
+				return
+			}
+			if n := <-written; n > much {
+				t.Errorf("%d bytes were sent", n)
+			}
+		})
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestALongHeaderIsNotRead(t *testing.T) {
+	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
+		t.Run(protocol, func(t *testing.T) {
+			s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Long", strings.Repeat("x", 2*maxHeaders))
+			}), adapt...)
+			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+			wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")
+		})
+	}
+}
+
+func TestARedirectIsNeverFollowed(t *testing.T) {
+	target, targetSite := emulate(t)
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for sentence, location := range map[string]string{
+			"to another host":               targetSite.url + "/status",
+			"to the same host":              "/elsewhere",
+			"to what is not a URL":          "https://%zz/",
+			"to plain HTTP":                 "http://" + targetSite.host + "/status",
+			"to where the scheme is no URL": "javascript:alert(1)",
+		} {
+			t.Run(fmt.Sprintf("%d %s", status, sentence), func(t *testing.T) {
+				emulator, s := emulate(t)
+				emulator.Inject(jupicotest.Fault{Status: status, Redirect: location})
+				got := clientOf(t, s.url, s, targetSite).Check(t.Context(), parse(t, goodToken))
+				wantResult(t, got, outcome.UnexpectedResponse, fmt.Sprintf("HTTP %d", status))
+				if n := emulator.Requests(); n != 1 {
+					t.Errorf("the endpoint received %d requests, want 1", n)
+				}
+				if n := target.Requests(); n != 0 {
+					t.Errorf("the redirect's target received %d requests, want none", n)
+				}
+			})
+		}
+	}
+}
+
+func TestRetryAfterIsReadInBothForms(t *testing.T) {
+	check := func(fault jupicotest.Fault) outcome.Result {
+		emulator, s := emulate(t)
+		emulator.Inject(fault)
+		return clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+	}
+	for _, status := range []int{429, 503} {
+		got := check(jupicotest.Fault{Status: status, RetryAfter: "120"})
+		if got.RetryAfter != 2*time.Minute {
+			t.Errorf("%d with seconds: %s, want 2m", status, got.RetryAfter)
+		}
+		date := time.Now().Add(time.Hour).UTC().Format(http.TimeFormat)
+		got = check(jupicotest.Fault{Status: status, RetryAfter: date})
+		if got.RetryAfter <= 0 || got.RetryAfter > time.Hour {
+			t.Errorf("%d with a date: %s, want up to 1h", status, got.RetryAfter)
+		}
+	}
+	if got := check(jupicotest.Fault{RetryAfter: "120"}); got.RetryAfter != 0 {
+		t.Errorf("an accepted check has a wait of %s", got.RetryAfter)
+	}
+}
+
+func TestNeitherTheResponseNorTheTokenIsShown(t *testing.T) {
+	secrets := []string{jupicotest.SensitiveMessage, goodToken, "Basic"}
+	for word := range strings.FieldsSeq(jupicotest.SensitiveMessage) {
+		if strings.ContainsAny(word, "@=") { // the rest are plain words
+			secrets = append(secrets, word)
+		}
+	}
+	for sentence, fault := range map[string]jupicotest.Fault{
+		"in a rejection":             {Status: 401},
+		"in a code of no document":   {Status: 401, Code: jupicotest.SensitiveMessage},
+		"in a login page":            {HTML: true},
+		"in a text":                  {Status: 500, Body: jupicotest.SensitiveMessage, ContentType: "text/plain"},
+		"in a content type":          {ContentType: "text/html; title=" + goodToken},
+		"in a wait":                  {Status: 429, RetryAfter: jupicotest.SensitiveMessage},
+		"in a redirect":              {Redirect: "https://" + goodToken + "/"},
+		"in a redirect to no URL":    {Redirect: "https://%zz/?" + goodToken},
+		"in an answer with no end":   {Status: 200, Body: jupicotest.SensitiveMessage, ResetConnection: true},
+		"in an answer of no JSON":    {Body: jupicotest.SensitiveMessage},
+		"in an answer of no success": {Body: `{"success":false,"error":"` + jupicotest.SensitiveMessage + `"}`},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			emulator, s := emulate(t)
+			emulator.Inject(fault)
+			got := fmt.Sprintf("%+v", clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken)))
+			for _, secret := range secrets {
+				if strings.Contains(got, secret) {
+					t.Errorf("%s shows %q", got, secret)
+				}
+			}
+		})
+	}
+}
+
+func TestTheConnectionIsKeptForTheNextCheck(t *testing.T) {
+	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2.0": nil, "HTTP/1.1": {overHTTP1}} {
+		t.Run(protocol, func(t *testing.T) {
+			requests := make(chan received, 1)
+			s := serve(t, receiver(requests), adapt...)
+			client := clientOf(t, s.url, s)
+			from := map[string]bool{}
+			for range 3 {
+				mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
+				request := <-requests
+				from[request.from] = true
+				if request.proto != protocol {
+					t.Errorf("the protocol is %s", request.proto)
+				}
+			}
+			if len(from) != 1 {
+				t.Errorf("3 checks came over %d connections", len(from))
+			}
+		})
+	}
+}
+
+func TestIdleConnectionsAreLetGo(t *testing.T) {
+	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
+		t.Run(protocol, func(t *testing.T) {
+			requests := make(chan received, 1)
+			s := serve(t, receiver(requests), adapt...)
+			client := clientOf(t, s.url, s)
+			mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
+			first := <-requests
+			client.CloseIdleConnections()
+			mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
+			if second := <-requests; second.from == first.from {
+				t.Error("the second check came over the first one's connection")
+			}
+		})
+	}
+}
+
+func TestACancelledCheckEndsAndTheNextOneWorks(t *testing.T) {
+	emulator := jupicotest.New()
+	emulator.AddKey(goodToken)
+	arrived := make(chan struct{})
+	var requests atomic.Int32
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) == 1 {
+			close(arrived)
+			<-r.Context().Done()
+			return
+		}
+		emulator.ServeHTTP(w, r)
+	}))
+	client := clientOf(t, s.url, s)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-arrived
+		cancel()
+	}()
+	got := client.Check(ctx, parse(t, goodToken))
+	wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")
+	wantResult(t, client.Check(t.Context(), parse(t, goodToken)), outcome.Accepted, "HTTP 200")
+}
+
+func TestAClientMayBeUsedByManyAtOnce(t *testing.T) {
+	emulator, s := emulate(t)
+	client := clientOf(t, s.url, s)
+	want := map[string]outcome.Outcome{goodToken: outcome.Accepted, "unknown": outcome.Rejected}
+	var users sync.WaitGroup
+	for range 10 {
+		for token := range maps.Keys(want) {
+			checked := parse(t, token)
+			users.Go(func() {
+				if got := client.Check(t.Context(), checked); got.Outcome != want[token] {
+					t.Errorf("got %s, want %s", got.Outcome, want[token])
+				}
+			})
+		}
+	}
+	users.Wait()
+	if got := emulator.Requests(); got != 20 {
+		t.Errorf("%d requests were received, want 20", got)
+	}
+}
