@@ -1,0 +1,475 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package checker
+
+import (
+	"crypto/sha256"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/jupico-operator/jupico-operator/internal/credential"
+	"github.com/jupico-operator/jupico-operator/internal/jupico"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+const (
+	goodToken = "a2V5LW9mLXRoZS1zaG9w"
+	day       = 24 * time.Hour
+)
+
+// fixture is a Checker, and the emulated API at the one endpoint that it may ask beside Jupico's own.
+type fixture struct {
+	*jupicotest.Emulator
+	t       *testing.T
+	checker *Checker
+	clock   *clocktesting.FakePassiveClock
+	at      Endpoint
+	opened  *atomic.Int32 // connections
+}
+
+// start wraps the emulator in what is given, outermost last.
+func start(t *testing.T, wrap ...func(http.Handler) http.Handler) *fixture {
+	t.Helper()
+	f := &fixture{
+		Emulator: jupicotest.New(), t: t, opened: &atomic.Int32{},
+		clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)),
+	}
+	f.AddKey(goodToken)
+	var handler http.Handler = f.Emulator
+	for _, wrap := range wrap {
+		handler = wrap(handler)
+	}
+	f.at = f.serve(handler)
+	allowed, err := jupico.NewAllowList(f.at.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.checker = New(allowed, jupico.Config{Timeout: time.Minute, UserAgent: "jupico-operator/test"}, f.clock)
+	t.Cleanup(func() {
+		for _, at := range f.checker.endpoints {
+			at.client.CloseIdleConnections()
+		}
+	})
+	return f
+}
+
+// serve starts an HTTPS server on loopback that counts its connections.
+func (f *fixture) serve(handler http.Handler) Endpoint {
+	f.t.Helper()
+	ca, err := jupicotest.NewCA()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	certificate, err := ca.Issue("127.0.0.1")
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(handler)
+	server.EnableHTTP2 = true
+	server.TLS = jupicotest.ServerTLS(certificate)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			f.opened.Add(1)
+		}
+	}
+	server.StartTLS()
+	f.t.Cleanup(server.Close)
+	f.t.Cleanup(f.Close) // before the server, which waits for its requests
+	return Endpoint{URL: server.URL, CA: string(ca.PEM())}
+}
+
+// advance lets time pass.
+func (f *fixture) advance(by time.Duration) { f.clock.SetTime(f.clock.Now().Add(by)) }
+
+// check checks goodToken.
+func (f *fixture) check(where Endpoint) outcome.Result {
+	f.t.Helper()
+	return f.checker.Check(f.t.Context(), where, parse(f.t, goodToken))
+}
+
+func parse(t *testing.T, encoded string) credential.Token {
+	t.Helper()
+	token, ok := credential.ParseToken([]byte(encoded))
+	if !ok {
+		t.Fatalf("%q is no token", encoded)
+	}
+	return token
+}
+
+func (f *fixture) wantCheck(want outcome.Outcome, detail string) {
+	f.t.Helper()
+	wantResult(f.t, f.check(f.at), want, detail)
+}
+
+func wantResult(t *testing.T, got outcome.Result, want outcome.Outcome, detail string) {
+	t.Helper()
+	if got.Outcome != want || got.Detail != detail {
+		t.Errorf("got %s (%s), want %s (%s)", got.Outcome, got.Detail, want, detail)
+	}
+}
+
+// wantRequests counts requests of both kinds, all that were made so far.
+func (f *fixture) wantRequests(controls, checks int) {
+	f.t.Helper()
+	gotChecks := f.RequestsFor(goodToken)
+	gotControls := f.Requests() - gotChecks
+	if gotControls != controls || gotChecks != checks {
+		f.t.Errorf("%d controls and %d checks were received, want %d and %d", gotControls, gotChecks, controls, checks)
+	}
+}
+
+// wantNothingSent counts connections too.
+func (f *fixture) wantNothingSent() {
+	f.t.Helper()
+	f.wantRequests(0, 0)
+	if n := f.opened.Load(); n != 0 {
+		f.t.Errorf("%d connections were opened", n)
+	}
+}
+
+func TestARandomTokenIsSentBeforeTheFirstCheck(t *testing.T) {
+	f := start(t)
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	f.wantRequests(1, 1)
+	requests := f.Log()
+	if requests[0].Status != 401 || requests[0].Fingerprint == jupicotest.Fingerprint(goodToken) {
+		t.Errorf("the first request was %+v", requests[0])
+	}
+	if requests[1].Status != 200 || requests[1].Fingerprint != jupicotest.Fingerprint(goodToken) {
+		t.Errorf("the second request was %+v", requests[1])
+	}
+}
+
+func TestTheControlHoldsForADay(t *testing.T) {
+	f := start(t)
+	for _, step := range []struct {
+		sentence         string
+		passed           time.Duration
+		controls, checks int
+	}{
+		{"at first", 0, 1, 1},
+		{"at once again", 0, 1, 2},
+		{"a moment before the day is over", day - 1, 1, 3},
+		{"after a day", 1, 2, 4},
+		{"on the second day", day - 1, 2, 5},
+		{"after a day and more", day, 3, 6},
+	} {
+		f.advance(step.passed)
+		t.Log(step.sentence)
+		f.wantCheck(outcome.Accepted, "HTTP 200")
+		f.wantRequests(step.controls, step.checks)
+	}
+	for fingerprint, n := range f.RequestsByFingerprint() {
+		if fingerprint != jupicotest.Fingerprint(goodToken) && n != 1 {
+			t.Errorf("a random token was used %d times", n)
+		}
+	}
+}
+
+func TestARejectionIsReportedAfterAControlToo(t *testing.T) {
+	f := start(t)
+	f.Revoke(goodToken)
+	f.wantCheck(outcome.Rejected, "HTTP 401 auth_invalid_api_token")
+	f.wantRequests(1, 1)
+}
+
+// callers all check at the same time.
+const callers = 20
+
+func TestThoseWhoNeedTheControlAtOnceShareIt(t *testing.T) {
+	release := make(chan struct{})
+	f := start(t, func(emulator http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Authorization") != "Basic "+goodToken {
+				<-release
+			}
+			emulator.ServeHTTP(w, r)
+		})
+	})
+	var begun, ended sync.WaitGroup
+	begun.Add(callers)
+	for range callers {
+		ended.Go(func() {
+			begun.Done()
+			f.wantCheck(outcome.Accepted, "HTTP 200")
+		})
+	}
+	begun.Wait()
+	close(release)
+	ended.Wait()
+	f.wantRequests(1, callers)
+}
+
+// TestWhoComesLateToAControlMakesNoOther: seeing that a control is needed and asking for it are two steps, and another
+// caller's control may begin and end between them.
+func TestWhoComesLateToAControlMakesNoOther(t *testing.T) {
+	f := start(t)
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	at, k, _ := f.checker.endpoint(f.at)
+	if problem := f.checker.control(t.Context(), at, k); problem != nil {
+		t.Errorf("got %+v", *problem)
+	}
+	f.wantRequests(1, 1)
+
+	f.advance(day)
+	if problem := f.checker.control(t.Context(), at, k); problem != nil {
+		t.Errorf("after a day: %+v", *problem)
+	}
+	f.wantRequests(2, 1)
+}
+
+func TestAFailedControlIsSharedToo(t *testing.T) {
+	release := make(chan struct{})
+	f := start(t, func(emulator http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			<-release
+			emulator.ServeHTTP(w, r)
+		})
+	})
+	f.AuthenticateNobody(true)
+	var begun, ended sync.WaitGroup
+	begun.Add(callers)
+	for range callers {
+		ended.Go(func() {
+			begun.Done()
+			f.wantCheck(outcome.EndpointDoesNotAuthenticate, "HTTP 200")
+		})
+	}
+	begun.Wait()
+	close(release)
+	ended.Wait()
+	if n := f.RequestsFor(goodToken); n != 0 {
+		t.Errorf("the token was sent %d times", n)
+	}
+}
+
+func TestAnEndpointThatAcceptsARandomTokenIsNotSentTheRealOne(t *testing.T) {
+	for sentence, tc := range map[string]struct {
+		arrange func(*fixture)
+		detail  string
+	}{
+		"as it is open to everybody": {func(f *fixture) { f.AuthenticateNobody(true) }, "HTTP 200"},
+		"as it recognises everybody": {func(f *fixture) { f.Inject(jupicotest.Fault{Code: "auth_invalid_role"}) },
+			"HTTP 401 auth_invalid_role"},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			f := start(t)
+			tc.arrange(f)
+			got := f.check(f.at)
+			wantResult(t, got, outcome.EndpointDoesNotAuthenticate, tc.detail)
+			if got.Duration <= 0 {
+				t.Errorf("it took %s", got.Duration)
+			}
+			f.wantCheck(outcome.EndpointDoesNotAuthenticate, tc.detail)
+			f.wantRequests(2, 0)
+
+			f.AuthenticateNobody(false)
+			f.Clear()
+			f.wantCheck(outcome.Accepted, "HTTP 200")
+			f.wantRequests(3, 1)
+		})
+	}
+}
+
+func TestAnEndpointThatNoLongerAuthenticatesIsFoundOutWithinADay(t *testing.T) {
+	f := start(t)
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	f.AuthenticateNobody(true)
+	f.advance(day)
+	f.wantCheck(outcome.EndpointDoesNotAuthenticate, "HTTP 200")
+	f.wantRequests(2, 1)
+}
+
+func TestAControlWithoutEvidenceStandsForTheCheckAndIsRepeated(t *testing.T) {
+	for _, tc := range []struct {
+		sentence string
+		fault    jupicotest.Fault
+		want     outcome.Outcome
+		detail   string
+		wait     time.Duration
+	}{
+		{"an outage", jupicotest.Fault{Status: 503, RetryAfter: "120"}, outcome.Unavailable, "HTTP 503 service_unavailable", 2 * time.Minute},
+		{"too many requests", jupicotest.Fault{Status: 429, RetryAfter: "7"}, outcome.RateLimited, "HTTP 429", 7 * time.Second},
+		{"a firewall", jupicotest.Fault{Status: 403}, outcome.Forbidden, "HTTP 403 forbidden", 0},
+		{"a login page", jupicotest.Fault{HTML: true}, outcome.UnexpectedResponse, "HTTP 200 with an HTML page", 0},
+		{"a login page with 401", jupicotest.Fault{HTML: true, Status: 401}, outcome.UnexpectedResponse, "HTTP 401 with an HTML page", 0},
+		{"a header that was lost", jupicotest.Fault{Code: "auth_header_not_present"}, outcome.RequestAltered, "HTTP 401 auth_header_not_present", 0},
+		{"a connection that broke", jupicotest.Fault{ResetConnection: true}, outcome.Unreachable, "the connection broke before an answer came", 0},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			f := start(t)
+			f.Inject(tc.fault)
+			for range 2 {
+				got := f.check(f.at)
+				wantResult(t, got, tc.want, tc.detail)
+				if got.RetryAfter != tc.wait || got.Duration <= 0 {
+					t.Errorf("it took %s and asks for %s, want %s", got.Duration, got.RetryAfter, tc.wait)
+				}
+			}
+			f.wantRequests(2, 0)
+
+			f.Clear()
+			f.wantCheck(outcome.Accepted, "HTTP 200")
+			f.wantRequests(3, 1)
+		})
+	}
+}
+
+func TestNothingIsSentToADeniedEndpoint(t *testing.T) {
+	const noHTTPS, notListed = "it is not an https:// URL", "it is not on the operator's list"
+	f := start(t)
+	unlisted := f.serve(f.Emulator)
+	plain := httptest.NewServer(f.Emulator)
+	defer plain.Close()
+	for _, tc := range []struct{ sentence, url, detail string }{
+		{"plain HTTP", plain.URL, noHTTPS},
+		{"the listed one over plain HTTP", strings.Replace(f.at.URL, "https", "http", 1), noHTTPS},
+		{"one that is not listed", unlisted.URL, notListed},
+		{"another path than the listed one", f.at.URL + "/v1", notListed},
+		{"another name of the listed one", strings.Replace(f.at.URL, "127.0.0.1", "localhost", 1), notListed},
+		{"no URL", "https://%zz", "it is not a URL"},
+		{"nothing", "", noHTTPS},
+		{"userinfo", strings.Replace(f.at.URL, "https://", "https://a:b@", 1),
+			"it is a URL with userinfo, query or fragment, of which a base URL has none"},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			got := f.check(Endpoint{URL: tc.url, CA: unlisted.CA})
+			if want := (outcome.Result{Outcome: outcome.EndpointDenied, Detail: tc.detail}); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			f.wantNothingSent()
+		})
+	}
+}
+
+func TestNothingIsSentWhenTheCAIsInvalid(t *testing.T) {
+	f := start(t)
+	for sentence, ca := range map[string]string{
+		"a word":            "none",
+		"white space":       "\n",
+		"a broken PEM":      strings.Replace(f.at.CA, "-----END", "", 1),
+		"a PEM of no DER":   "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n",
+		"a PEM of a secret": strings.ReplaceAll(f.at.CA, "CERTIFICATE", "PRIVATE KEY"),
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			for range 2 {
+				got := f.check(Endpoint{URL: f.at.URL, CA: ca})
+				if want := (outcome.Result{Outcome: outcome.CAInvalid, Detail: "it holds no PEM certificate"}); got != want {
+					t.Errorf("got %+v, want %+v", got, want)
+				}
+			}
+			f.wantNothingSent()
+		})
+	}
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+}
+
+func TestSpellingsOfOneURLAreOneEndpoint(t *testing.T) {
+	f := start(t)
+	for _, url := range []string{f.at.URL, f.at.URL + "/", strings.Replace(f.at.URL, "https", "HTTPS", 1)} {
+		wantResult(t, f.check(Endpoint{URL: url, CA: f.at.CA}), outcome.Accepted, "HTTP 200")
+	}
+	f.wantRequests(1, 3)
+}
+
+func TestOneURLWithTwoCASettingsIsTwoEndpoints(t *testing.T) {
+	f := start(t)
+	other := f.serve(f.Emulator).CA
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	f.wantRequests(1, 1)
+
+	const untrusted = "the certificate is signed by an authority that is not trusted here"
+	wantResult(t, f.check(Endpoint{URL: f.at.URL, CA: other}), outcome.TLSFailure, untrusted)
+	wantResult(t, f.check(Endpoint{URL: f.at.URL}), outcome.TLSFailure, untrusted)
+	f.wantRequests(1, 1)
+
+	both := Endpoint{URL: f.at.URL, CA: f.at.CA + other}
+	wantResult(t, f.check(both), outcome.Accepted, "HTTP 200")
+	f.wantRequests(2, 2)
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	wantResult(t, f.check(both), outcome.Accepted, "HTTP 200")
+	f.wantRequests(2, 4)
+}
+
+func TestAnEndpointThatIsNotUsedForADayIsForgotten(t *testing.T) {
+	f := start(t)
+	idle, busy, third, fourth := f.at, f.at, f.at, f.at
+	busy.CA += "\n"
+	third.CA += "\n\n"
+	fourth.CA += "\n\n\n"
+	keyOf := func(where Endpoint) key { return key{url: where.URL, ca: sha256.Sum256([]byte(where.CA))} }
+	wantKept := func(sentence string, want ...Endpoint) {
+		t.Helper()
+		if got := len(f.checker.endpoints); got != len(want) {
+			t.Fatalf("%s %d endpoints are kept, want %d", sentence, got, len(want))
+		}
+		for i, where := range want {
+			if f.checker.endpoints[keyOf(where)] == nil {
+				t.Errorf("%s endpoint %d of %d is not kept", sentence, i+1, len(want))
+			}
+		}
+	}
+	f.check(idle)
+	f.check(busy)
+	wantKept("at first", idle, busy)
+
+	f.advance(day)
+	f.check(busy)
+	f.check(third)
+	wantKept("after a day", idle, busy, third)
+
+	forgotten := f.checker.endpoints[keyOf(idle)]
+	f.advance(1)
+	f.check(fourth)
+	wantKept("after more than a day", busy, third, fourth)
+
+	opened := f.opened.Load()
+	forgotten.client.Check(t.Context(), parse(t, goodToken))
+	if f.opened.Load() == opened {
+		t.Error("the connection to a forgotten endpoint was kept")
+	}
+	forgotten.client.CloseIdleConnections()
+}
+
+func TestControlledTellsWhetherACheckTakesASingleRequest(t *testing.T) {
+	f := start(t)
+	want := func(sentence string, where Endpoint, want bool) {
+		t.Helper()
+		if got := f.checker.Controlled(where); got != want {
+			t.Errorf("%s: %t, want %t", sentence, got, want)
+		}
+	}
+	want("before the first check", f.at, false)
+	f.wantNothingSent()
+
+	f.Inject(jupicotest.Fault{Status: 503, Times: 1})
+	f.check(f.at)
+	want("after a control without evidence", f.at, false)
+	f.AuthenticateNobody(true)
+	f.check(f.at)
+	want("after a control that was accepted", f.at, false)
+	f.AuthenticateNobody(false)
+	f.check(f.at)
+	want("after a control that was refused", f.at, true)
+	want("with other authorities", Endpoint{URL: f.at.URL}, false)
+	want("with authorities that are none", Endpoint{URL: f.at.URL, CA: "none"}, false)
+	want("of a URL that is not listed", Endpoint{URL: "https://gw.example"}, false)
+	want("of plain HTTP", Endpoint{URL: "http://platform.jupico.com"}, false)
+	f.advance(day - 1)
+	want("a moment before the day is over", f.at, true)
+	f.advance(1)
+	want("after a day", f.at, false)
+}
