@@ -1,0 +1,158 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package decision
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+)
+
+// Target is what came of the target after the decision.
+type Target struct {
+	// Problem is the reason why the target is not as it should be: TargetConflict, TargetWriteFailed, TargetContested.
+	// Else empty.
+	Problem string
+	// Detail is a sentence about the problem.
+	Detail string
+	// Holds: the target was written, or seen to be as it should be.
+	Holds bool
+	// Status of the target. Nil when nothing new is known.
+	Status *v1alpha1.TargetStatus
+	// RetryAt is when to try again. Zero when something must happen first.
+	RetryAt time.Time
+}
+
+// Conclude makes the new status, and says when to look again even if nothing happens. A zero time means never.
+func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.Time) {
+	f := v.facts
+	resource := f.Resource
+	h := &v.history
+	if v.Deploy && target.Holds {
+		h.deployed = &v1alpha1.DeployedStatus{Credential: h.candidate.Name, Endpoint: f.Endpoint}
+		h.deployed.CheckRecord = h.candidate.CheckRecord
+		h.parted = false
+	}
+	if h.deployed != nil && !h.parted {
+		h.deployed.Credential = h.candidate.Name
+	}
+
+	status := *resource.Status.DeepCopy()
+	status.ObservedGeneration = resource.Generation
+	status.Credentials = []v1alpha1.CredentialStatus{h.candidate}
+	status.Deployed = compact(h)
+	if target.Status != nil {
+		status.Target = target.Status
+	}
+	if v.checked {
+		status.LastCheckTime = timestamp(f.Now)
+	}
+	status.NextCheckTime = nextCheck(h, f.Deployed.Known)
+	if f.CheckRequested && !v.announced {
+		status.LastHandledCheckRequest = CheckRequest(resource)
+	}
+	view := newView(v, target)
+	status.Conditions = view.conditions(resource.Status.Conditions)
+	if v.announced {
+		return status, f.Now
+	}
+	return status, Earliest(view.wakeUp(status.NextCheckTime), target.RetryAt)
+}
+
+// Rest reports whether a resource was left in order: its spec is what was evaluated last, its target was as it should
+// be, nothing was asked for, and nothing is due. If so, it says until when.
+func Rest(resource *v1alpha1.JupicoCredential, now time.Time) (time.Time, bool) {
+	status := &resource.Status
+	isSynced := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSecretSynced)
+	asked := CheckRequest(resource)
+	if !isSynced || status.ObservedGeneration != resource.Generation || resource.Spec.Suspend ||
+		status.NextCheckTime == nil || len(status.Credentials) == 0 ||
+		asked != "" && asked != status.LastHandledCheckRequest {
+		return time.Time{}, false
+	}
+	verdict := Decide(Facts{Resource: resource, Now: now, Source: Source{OnRecord: true}}, Plan{}, Outcomes{})
+	view := newView(verdict, Target{})
+	becameStale := view.stale && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionCredentialAccepted)
+	wakeUp := view.wakeUp(status.NextCheckTime)
+	return wakeUp, now.Before(wakeUp) && !becameStale
+}
+
+// compact leaves out of the deployed token's record what the candidate's says too.
+func compact(h *history) *v1alpha1.DeployedStatus {
+	if h.deployed == nil || h.parted {
+		return h.deployed
+	}
+	deployed := *h.deployed
+	deployed.CheckRecord = v1alpha1.CheckRecord{
+		Verdict:          h.deployed.Verdict,
+		Reason:           h.deployed.Reason,
+		LastAcceptedTime: h.deployed.LastAcceptedTime,
+	}
+	return &deployed
+}
+
+func nextCheck(h *history, deployedIsKnown bool) *metav1.Time {
+	next := h.candidate.NextCheckTime
+	if h.parted && deployedIsKnown && (next == nil || h.deployed.NextCheckTime.Before(next)) {
+		next = h.deployed.NextCheckTime
+	}
+	return next
+}
+
+// CheckRequest returns the value of the annotation that asks for a check, as status repeats it. It is empty when there
+// is none.
+func CheckRequest(resource *v1alpha1.JupicoCredential) string {
+	value := []rune(resource.Annotations[v1alpha1.AnnotationCheckRequestedAt])
+	return string(value[:min(len(value), v1alpha1.MaxCheckRequestLength)])
+}
+
+// wakeUp is the nearer of the next check and the moment at which the acceptance becomes stale.
+func (s view) wakeUp(next *metav1.Time) time.Time {
+	var at time.Time
+	if next != nil && !s.suspended {
+		at = next.Time
+	}
+	if s.subject.Verdict == v1alpha1.VerdictAccepted && !s.stale {
+		at = Earliest(at, s.schedule.trustEnds(s.subject))
+	}
+	return at
+}
+
+// Earliest returns the earlier of two times, of which zero means never.
+func Earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// conditions brings the old conditions up to date. A condition's lastTransitionTime changes with its status alone.
+func (s view) conditions(old []metav1.Condition) []metav1.Condition {
+	conditions := append([]metav1.Condition(nil), old...)
+	set := func(conditionType string, c state) {
+		meta.SetStatusCondition(&conditions, metav1.Condition{
+			Type: conditionType, Status: c.status, Reason: c.reason, Message: c.message,
+			ObservedGeneration: s.resource.Generation, LastTransitionTime: *timestamp(s.now),
+		})
+	}
+	ready := s.ready()
+	set(v1alpha1.ConditionReady, ready)
+	set(v1alpha1.ConditionCredentialAccepted, s.credentialAccepted())
+	set(v1alpha1.ConditionSecretSynced, s.secretSynced())
+	set(v1alpha1.ConditionEndpointAvailable, s.endpointAvailable())
+	for conditionType, present := range map[string]bool{
+		v1alpha1.ConditionReconciling: ready.progress == reconciling,
+		v1alpha1.ConditionStalled:     ready.progress == stalled,
+	} {
+		if present {
+			set(conditionType, state{status: metav1.ConditionTrue, reason: ready.reason, message: ready.message})
+		} else {
+			meta.RemoveStatusCondition(&conditions, conditionType)
+		}
+	}
+	return conditions
+}

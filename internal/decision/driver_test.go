@@ -1,0 +1,852 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package decision_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+const (
+	sandboxURL    = "https://sandbox-platform.jupico.com"
+	productionURL = "https://platform.jupico.com"
+	gatewayURL    = "https://gateway.example"
+
+	sourceName = "jupico-login"
+	targetName = "payments-jupico"
+)
+
+// start is within a second, as the clock mostly is.
+var start = time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC)
+
+// world is one resource with all that surrounds it: its source, its target, the API, and a process that evaluates it as
+// the controller does. Its status goes through JSON after each evaluation, as through the API server.
+type world struct {
+	t        *testing.T
+	now      time.Time
+	resource *v1alpha1.JupicoCredential
+	source   *secret
+	target   *secret
+	version  int
+
+	// accepts has what the API answers to tokens. Others are Rejected.
+	accepts map[string]outcome.Outcome
+	// down has what endpoints answer to any token.
+	down map[string]outcome.Result
+	// hook, if there is one, answers in their place. Nothing means that they do.
+	hook func(p proof) outcome.Outcome
+	// latency of each request.
+	latency  time.Duration
+	requests []request
+	proofs   map[proof]*evidence
+
+	// refusal is how the API server refuses to have the target written. The problem "error" is a failure that is no
+	// refusal.
+	refusal decision.Target
+	// conflicts is how many writes of the status are yet to fail.
+	conflicts int
+	rest      bool // let a resource that is in order be after a restart
+
+	process process
+	writes  int
+	wakeUp  time.Time
+	events  []decision.Transition
+	// stored is the status as the API server has it.
+	stored      string
+	evaluations int
+}
+
+// process is the memory of the operator, which a restart empties.
+type process struct {
+	evaluated  bool
+	recorded   *candidate
+	proven     *proof
+	deployed   *proof
+	controlled map[string]bool
+}
+
+type endpoint struct{ url, ca string }
+
+type secret struct {
+	uid     types.UID
+	version string
+	// Of a source:
+	value           string
+	key             bool // an API key
+	problem, detail string
+	// Of a target:
+	name, token, owner string
+}
+
+type candidate struct {
+	key   bool
+	value string
+	at    endpoint
+}
+
+type proof struct {
+	token string
+	at    endpoint
+}
+
+type request struct {
+	at      time.Time
+	to      endpoint
+	token   string
+	outcome outcome.Outcome
+}
+
+// evidence is what the API showed of a token.
+type evidence struct {
+	accepted   bool // in the life of this process
+	rejections int  // in a row
+}
+
+func (c *candidate) token(form v1alpha1.TokenForm) string {
+	if form == v1alpha1.TokenFormTrailingNewline && !c.key {
+		return c.value + "\n"
+	}
+	return c.value
+}
+
+func (p *proof) form(of *candidate) (v1alpha1.TokenForm, bool) {
+	if p == nil || of == nil || p.at != of.at {
+		return "", false
+	}
+	for _, form := range []v1alpha1.TokenForm{v1alpha1.TokenFormStandard, v1alpha1.TokenFormTrailingNewline} {
+		if of.token(form) == p.token {
+			return form, true
+		}
+	}
+	return "", false
+}
+
+// newWorld has a resource that nobody looked at yet, and no Secret.
+func newWorld(t *testing.T, environment v1alpha1.Environment) *world {
+	t.Helper()
+	return &world{
+		t: t, now: start, accepts: map[string]outcome.Outcome{}, down: map[string]outcome.Result{},
+		proofs: map[proof]*evidence{},
+		resource: &v1alpha1.JupicoCredential{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: "shop", Name: "payments", UID: "3b1f6a52-5f1c-4d58-9a0b-1f1f0d1f9c11", Generation: 1,
+				Annotations: map[string]string{},
+			},
+			Spec: v1alpha1.JupicoCredentialSpec{
+				Environment: environment,
+				Credentials: []v1alpha1.Credential{{
+					Name: "main", BasicAuthSecretRef: &v1alpha1.BasicAuthSecretReference{Name: sourceName},
+				}},
+				Target:        v1alpha1.Target{Name: targetName},
+				CheckInterval: metav1.Duration{Duration: 5 * time.Minute},
+			},
+			Status: v1alpha1.JupicoCredentialStatus{ObservedGeneration: -1},
+		},
+	}
+}
+
+// What happens in the world. Each of these is followed by the evaluations that a watch would cause.
+
+func (w *world) writeSource(value string) {
+	w.source = &secret{uid: "source", version: w.nextVersion(), value: value, key: strings.HasPrefix(value, "key")}
+	w.happens()
+}
+
+func (w *world) touchSource() {
+	w.source.version = w.nextVersion()
+	w.happens()
+}
+
+func (w *world) breakSource(problem, detail string) {
+	w.source = &secret{uid: "source", version: w.nextVersion(), problem: problem, detail: detail}
+	w.happens()
+}
+
+func (w *world) deleteSource() {
+	w.source = nil
+	w.happens()
+}
+
+func (w *world) deleteTarget() {
+	w.target = nil
+	w.happens()
+}
+
+func (w *world) tamper(token string) {
+	w.target.token, w.target.version = token, w.nextVersion()
+	w.happens()
+}
+
+// edit changes the spec.
+func (w *world) edit(change func(spec *v1alpha1.JupicoCredentialSpec)) {
+	change(&w.resource.Spec)
+	w.resource.Generation++
+	w.happens()
+}
+
+func (w *world) suspend(suspended bool) {
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Suspend = suspended })
+}
+
+func (w *world) useEndpoint(url string) {
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Endpoint = &v1alpha1.Endpoint{URL: url} })
+}
+
+func (w *world) askForCheck(value string) {
+	w.resource.Annotations[v1alpha1.AnnotationCheckRequestedAt] = value
+	w.happens()
+}
+
+func (w *world) restart() {
+	w.stop()
+	w.happens()
+}
+
+// stop ends the process. The next evaluation is another one's.
+func (w *world) stop() {
+	w.process = process{}
+	for _, e := range w.proofs {
+		e.accepted = false
+	}
+}
+
+func (w *world) answer(token string, o outcome.Outcome) { w.accepts[token] = o }
+
+func (w *world) goDown(url string, o outcome.Outcome) {
+	w.down[url] = outcome.Result{Outcome: o, Detail: "HTTP 999"}
+}
+
+func (w *world) comeUp(url string) { delete(w.down, url) }
+
+// happens evaluates until there is nothing to do at once.
+func (w *world) happens() {
+	w.t.Helper()
+	for range 5 {
+		w.reconcile()
+		if w.wakeUp.IsZero() || w.wakeUp.After(w.now.Add(time.Second)) {
+			return
+		}
+		w.now = later(w.wakeUp, w.now.Add(time.Millisecond))
+	}
+	w.t.Fatalf("evaluates again and again at %s, with the status\n%s", w.now, w.dump())
+}
+
+// run lets time pass, with the evaluations that the operator wanted.
+func (w *world) run(d time.Duration) {
+	w.t.Helper()
+	end, first := w.now.Add(d), w.evaluations
+	for !w.wakeUp.IsZero() && w.wakeUp.Before(end) {
+		w.now = later(w.wakeUp, w.now.Add(time.Millisecond))
+		w.reconcile()
+		if w.evaluations-first > int(d/(2*time.Second))+10 {
+			w.t.Fatalf("%d evaluations in %s, with the status\n%s", w.evaluations-first, d, w.dump())
+		}
+	}
+	w.now = later(w.now, end)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func (w *world) nextVersion() string {
+	w.version++
+	return strconv.Itoa(w.version)
+}
+
+// The controller.
+
+// reconcile evaluates once, and then once more if nothing is due, which must change nothing.
+func (w *world) reconcile() {
+	w.t.Helper()
+	w.evaluations++
+	if wakeUp, ok := w.resume(); ok {
+		w.wakeUp = wakeUp
+		return
+	}
+	f, recorded := w.look()
+	began := w.now
+	plan := decision.NewPlan(f)
+	if f.Resource.Spec.Suspend && plan != (decision.Plan{}) {
+		w.t.Fatalf("plans checks while suspended: %+v", plan)
+	}
+	outcomes := w.check(f, plan)
+	f.Now = w.now
+	verdict := decision.Decide(f, plan, outcomes)
+	before := w.resource.DeepCopy()
+	target, failed := w.deliver(f, verdict)
+	status, wakeUp := decision.Conclude(verdict, target)
+	if w.evaluations < 100 && !equality.Semantic.DeepEqual(before, f.Resource) {
+		w.t.Fatal("the resource that was read was changed")
+	}
+	if w.conflicts > 0 {
+		w.conflicts--
+		w.forget(outcomes)
+		w.wakeUp = w.now.Add(50 * time.Millisecond)
+		return
+	}
+	w.store(status)
+	w.process.evaluated, w.process.recorded = true, recorded
+	if transition := decision.FindTransition(&before.Status, &w.resource.Status); transition != nil {
+		w.events = append(w.events, *transition)
+	}
+	w.wakeUp = wakeUp
+	if failed {
+		w.wakeUp = w.now.Add(time.Minute) // the work queue backs off
+	}
+	w.expectSoundStatus(f, began, wakeUp)
+	w.expectIdempotence()
+}
+
+// forget takes back the rejections that a status which could not be written was about.
+func (w *world) forget(outcomes decision.Outcomes) {
+	if outcomes.Candidate == nil && outcomes.Deployed == nil {
+		return
+	}
+	for _, e := range w.proofs {
+		e.rejections = 0
+	}
+}
+
+func (w *world) resume() (time.Time, bool) {
+	if !w.rest || w.process.evaluated || w.target == nil || w.source == nil {
+		return time.Time{}, false
+	}
+	wakeUp, ok := decision.Rest(w.resource, w.now)
+	if !ok || !w.isAsLeft() || w.target.owner != w.resource.Name {
+		return time.Time{}, false
+	}
+	recorded := w.resource.Status.Credentials[0].Source
+	return wakeUp, recorded != nil && *recorded == w.source.ref()
+}
+
+func (s *secret) ref() v1alpha1.SourceStatus {
+	return v1alpha1.SourceStatus{UID: s.uid, ResourceVersion: s.version}
+}
+
+// store carries the status through JSON.
+func (w *world) store(status v1alpha1.JupicoCredentialStatus) {
+	w.t.Helper()
+	encoded := encode(status)
+	if encoded == w.stored {
+		return
+	}
+	w.stored = encoded
+	w.resource.Status = v1alpha1.JupicoCredentialStatus{}
+	if err := json.Unmarshal([]byte(encoded), &w.resource.Status); err != nil {
+		w.t.Fatal(err)
+	}
+	if w.evaluations < 100 && encode(w.resource.Status) != encoded {
+		w.t.Fatalf("the status does not survive JSON:\n%s\n%s", encoded, w.dump())
+	}
+}
+
+func encode(status v1alpha1.JupicoCredentialStatus) string {
+	encoded, err := json.Marshal(status)
+	if err != nil {
+		panic(err)
+	}
+	return string(encoded)
+}
+
+func (w *world) endpoint() endpoint {
+	if at := w.resource.Spec.Endpoint; at != nil {
+		return endpoint{at.URL, string(at.CABundle)}
+	}
+	return endpoint{url: w.environmentURL()}
+}
+
+func (w *world) environmentURL() string {
+	if w.resource.Spec.Environment == v1alpha1.EnvironmentProduction {
+		return productionURL
+	}
+	return sandboxURL
+}
+
+func (w *world) candidate() *candidate {
+	if w.source == nil || w.source.problem != "" {
+		return nil
+	}
+	return &candidate{key: w.source.key, value: w.source.value, at: w.endpoint()}
+}
+
+// look gathers the facts, and the candidate that the status is about once it is written.
+func (w *world) look() (decision.Facts, *candidate) {
+	f := decision.Facts{Resource: w.resource.DeepCopy(), Now: w.now, Endpoint: w.endpoint().url}
+	if w.resource.Spec.Suspend {
+		return f, w.process.recorded
+	}
+	c := w.candidate()
+	w.lookAtSource(&f.Source, c)
+	deployed := w.resource.Status.Deployed
+	f.TargetDrifted = deployed != nil && (w.isUnwritten() || !w.isAsLeft())
+	w.recallDeployed(f.Source.OnRecord)
+	form, isCandidate := w.process.deployed.form(c)
+	f.Deployed = decision.Deployed{Known: w.process.deployed != nil, IsCandidate: isCandidate}
+	if isCandidate && f.Source.Login {
+		f.Deployed.Form = form
+	}
+	asked := decision.CheckRequest(w.resource)
+	f.CheckRequested = asked != "" && asked != w.resource.Status.LastHandledCheckRequest
+	f.FirstContact = !w.process.controlled[w.endpoint().url] &&
+		w.down[w.endpoint().url].Outcome != outcome.CAInvalid
+	return f, c
+}
+
+func (w *world) lookAtSource(s *decision.Source, c *candidate) {
+	switch {
+	case w.source == nil:
+		s.Problem = v1alpha1.ReasonSourceNotFound
+		s.Detail = fmt.Sprintf("Secret %q, which the credential is read from, does not exist: create it.", sourceName)
+	case w.source.problem != "":
+		s.Problem, s.Detail = w.source.problem, w.source.detail
+	default:
+		ref := w.source.ref()
+		s.Status, s.Login = &ref, !w.source.key
+		s.OnRecord = w.isOnRecord(c)
+		_, s.Proven = w.process.proven.form(c)
+	}
+}
+
+func (w *world) isOnRecord(c *candidate) bool {
+	if w.process.recorded != nil {
+		return *w.process.recorded == *c
+	}
+	status := w.resource.Status
+	return len(status.Credentials) > 0 && status.Credentials[0].Source != nil &&
+		*status.Credentials[0].Source == w.source.ref() && status.ObservedGeneration == w.resource.Generation
+}
+
+func (w *world) isAsLeft() bool {
+	left := w.resource.Status.Target
+	if left == nil || w.target == nil || w.target.name != left.Name || left.Name != w.resource.Spec.Target.Name {
+		return false
+	}
+	return w.target.uid == left.UID && w.target.version == left.ResourceVersion
+}
+
+func (w *world) isUnwritten() bool {
+	synced := meta.FindStatusCondition(w.resource.Status.Conditions, v1alpha1.ConditionSecretSynced)
+	return synced != nil &&
+		(synced.Reason == v1alpha1.ReasonTargetWriteFailed || synced.Reason == v1alpha1.ReasonTargetContested)
+}
+
+func (w *world) recallDeployed(onRecord bool) {
+	deployed, left := w.resource.Status.Deployed, w.resource.Status.Target
+	isNeeded := deployed != nil && (deployed.LastCheckTime != nil || !onRecord)
+	if w.process.deployed != nil || !isNeeded || left == nil {
+		return
+	}
+	at := w.endpoint()
+	if at.url != deployed.Endpoint {
+		if at = (endpoint{url: deployed.Endpoint}); at.url != w.environmentURL() {
+			return
+		}
+	}
+	if w.target == nil || w.target.uid != left.UID || w.target.version != left.ResourceVersion {
+		return
+	}
+	w.process.deployed = &proof{w.target.token, at}
+}
+
+func (w *world) check(f decision.Facts, plan decision.Plan) decision.Outcomes {
+	w.t.Helper()
+	var outcomes decision.Outcomes
+	replaced := false
+	if plan.Candidate {
+		c := w.candidate()
+		if c == nil {
+			w.t.Fatal("plans to check a candidate that is none")
+		}
+		if f.Source.Login != (plan.Form != "") {
+			w.t.Fatalf("plans the form %q of a login %t", plan.Form, f.Source.Login)
+		}
+		try := func(form v1alpha1.TokenForm) decision.CandidateOutcome {
+			return decision.CandidateOutcome{Result: w.ask(proof{c.token(form), c.at}), Form: form}
+		}
+		result := try(plan.Form)
+		if result.Outcome == outcome.Rejected && plan.BothForms {
+			other := v1alpha1.TokenFormTrailingNewline
+			if plan.Form == other {
+				other = v1alpha1.TokenFormStandard
+			}
+			result = decision.MoreSpecific(result, try(other))
+			if result.Form != plan.Form { // the rejection of the first form is not on record
+				w.proofs[proof{c.token(plan.Form), c.at}].rejections--
+			}
+		}
+		if replaced = result.Outcome.Class() == outcome.Acceptance; replaced {
+			w.process.proven = &proof{c.token(result.Form), c.at}
+		}
+		outcomes.Candidate = &result
+	}
+	if plan.Deployed && !replaced {
+		result := w.ask(*w.process.deployed)
+		outcomes.Deployed = &result
+	}
+	return outcomes
+}
+
+func (w *world) ask(p proof) outcome.Result {
+	result, isDown := w.down[p.at.url]
+	if w.hook != nil && w.hook(p) != "" {
+		result, isDown = outcome.Result{Outcome: w.hook(p), Detail: "HTTP 999"}, true
+	}
+	if !isDown {
+		result = outcome.Result{Outcome: w.accepts[p.token], Detail: "HTTP 999"}
+		if result.Outcome == "" {
+			result.Outcome = outcome.Rejected
+		}
+		if w.process.controlled == nil {
+			w.process.controlled = map[string]bool{}
+		}
+		w.process.controlled[p.at.url] = true
+	}
+	w.now = w.now.Add(w.latency)
+	if result.Outcome.Sent() {
+		w.requests = append(w.requests, request{w.now, p.at, p.token, result.Outcome})
+	}
+	if w.proofs[p] == nil {
+		w.proofs[p] = &evidence{}
+	}
+	switch e := w.proofs[p]; result.Outcome.Class() {
+	case outcome.Acceptance:
+		e.accepted, e.rejections = true, 0
+	case outcome.Rejection:
+		e.rejections++
+	case outcome.NoEvidence, outcome.Transient:
+	}
+	return result
+}
+
+// deliver writes the target, and reports whether the API server failed.
+func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Target, bool) {
+	w.t.Helper()
+	name := w.resource.Spec.Target.Name
+	isOther := w.target != nil && w.target.name != name // a renamed target leaves the old one behind
+	switch {
+	case f.Resource.Spec.Suspend:
+		return decision.Target{}, false
+	case w.target != nil && !isOther && w.target.owner != w.resource.Name:
+		return conflict(name), false
+	case !verdict.Deploy && !verdict.Keep:
+		return decision.Target{}, false
+	}
+	token := w.process.proven
+	if verdict.Keep {
+		w.process.deployed = cmp.Or(w.process.deployed, w.process.proven)
+		token = w.process.deployed
+	}
+	if token == nil {
+		w.t.Fatalf("is to write a token that nobody knows (%+v)", verdict)
+	}
+	if verdict.Keep && !f.TargetDrifted && !f.SpecEdited() {
+		return decision.Target{Holds: true}, false
+	}
+	isAsRendered := w.target != nil && !isOther && w.target.token == token.token
+	if w.refusal.Problem == "error" && !isAsRendered {
+		return decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: "The API server does not answer."}, true
+	}
+	if w.refusal.Problem != "" && !isAsRendered {
+		refusal := w.refusal
+		if refusal.Problem == v1alpha1.ReasonTargetContested {
+			refusal.RetryAt = f.Now.Add(time.Minute)
+		}
+		return refusal, false
+	}
+	w.write(*token, verdict.Deploy, name)
+	w.process.deployed = token
+	return decision.Target{Holds: true, Status: &v1alpha1.TargetStatus{
+		Name: name, UID: w.target.uid, ResourceVersion: w.target.version, Keys: []string{"authorization", "token", "url"},
+	}}, false
+}
+
+func conflict(name string) decision.Target {
+	return decision.Target{
+		Problem: v1alpha1.ReasonTargetConflict, Detail: fmt.Sprintf("Secret %q exists and is not this resource's.", name),
+	}
+}
+
+func (w *world) write(token proof, deploy bool, name string) {
+	w.t.Helper()
+	if w.target != nil && w.target.name == name && w.target.token == token.token {
+		return
+	}
+	e := w.proofs[token]
+	switch {
+	case e == nil:
+		w.t.Fatalf("writes %q, which was never checked", token.token)
+	case e.rejections > 1:
+		w.t.Fatalf("writes %q, which was rejected %d times", token.token, e.rejections)
+	case deploy && !e.accepted:
+		w.t.Fatalf("deploys %q, which this process did not see accepted", token.token)
+	}
+	uid := types.UID("target-" + w.nextVersion())
+	if w.target != nil && w.target.name == name {
+		uid = w.target.uid
+	}
+	w.target = &secret{uid: uid, version: w.nextVersion(), name: name, token: token.token, owner: w.resource.Name}
+	w.writes++
+}
+
+// What holds after every evaluation.
+
+var reasonSyntax = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+
+// leftovers are traces of messages that were not thought through.
+var leftovers = []string{"%!", "  ", `""`, "an unknown time", "0001-01-01", "()", "..", " .", "<nil>"}
+
+// isSound reports whether a message is one or more sentences, within the schema's bound.
+func isSound(message string) bool {
+	isLeftover := func(leftover string) bool { return strings.Contains(message, leftover) }
+	return strings.HasSuffix(message, ".") && len(message) <= 32768 && !slices.ContainsFunc(leftovers, isLeftover)
+}
+
+func (w *world) expectSoundStatus(f decision.Facts, began, wakeUp time.Time) {
+	w.t.Helper()
+	status := w.resource.Status
+	fail := func(format string, args ...any) {
+		w.t.Helper()
+		w.t.Fatalf("%s\nstatus: %s\nfacts: %+v", fmt.Sprintf(format, args...), w.dump(), f)
+	}
+	if status.ObservedGeneration != w.resource.Generation {
+		fail("observedGeneration is %d, the resource's is %d", status.ObservedGeneration, w.resource.Generation)
+	}
+	for _, c := range status.Conditions {
+		if !reasonSyntax.MatchString(c.Reason) || len(c.Reason) > 1024 {
+			fail("%s has the reason %q", c.Type, c.Reason)
+		}
+		if !isSound(c.Message) {
+			fail("%s has the message %q", c.Type, c.Message)
+		}
+		if c.ObservedGeneration != w.resource.Generation {
+			fail("%s is about generation %d", c.Type, c.ObservedGeneration)
+		}
+		if c.LastTransitionTime.IsZero() || c.LastTransitionTime.After(w.now) {
+			fail("%s changed at %s", c.Type, c.LastTransitionTime)
+		}
+	}
+	for _, always := range []string{
+		v1alpha1.ConditionReady, v1alpha1.ConditionCredentialAccepted, v1alpha1.ConditionSecretSynced,
+		v1alpha1.ConditionEndpointAvailable,
+	} {
+		if w.condition(always) == "" {
+			fail("%s is missing", always)
+		}
+	}
+	if w.condition(v1alpha1.ConditionReconciling) != "" && w.condition(v1alpha1.ConditionStalled) != "" {
+		fail("both Reconciling and Stalled")
+	}
+	if n := utf8.RuneCountInString(status.LastHandledCheckRequest); n > v1alpha1.MaxCheckRequestLength {
+		fail("lastHandledCheckRequest has %d characters", n)
+	}
+	w.expectSoundRecords(fail)
+	w.expectTruth(f, fail)
+	if f.Resource.Spec.Suspend {
+		return
+	}
+	isRefused := w.refusal.Problem != "" || w.condition(v1alpha1.ConditionReady) == "False/TargetConflict"
+	next := status.NextCheckTime
+	if next != nil && next.Time.Before(began.Truncate(time.Second)) && !isRefused {
+		fail("nextCheckTime %s has passed at %s", next, f.Now)
+	}
+	if next != nil && (wakeUp.IsZero() || wakeUp.After(next.Time) && wakeUp.After(f.Now)) {
+		fail("wakes up at %s", wakeUp)
+	}
+	if wakeUp.IsZero() && f.Source.Problem == "" {
+		fail("never wakes up again")
+	}
+}
+
+func (w *world) expectSoundRecords(fail func(string, ...any)) {
+	w.t.Helper()
+	status := w.resource.Status
+	if len(status.Credentials) != 1 || status.Credentials[0].Name == "" {
+		fail("status.credentials has not one entry per credential")
+	}
+	records := []v1alpha1.CheckRecord{status.Credentials[0].CheckRecord}
+	if deployed := status.Deployed; deployed != nil {
+		if deployed.Credential == "" || deployed.Endpoint == "" {
+			fail("status.deployed does not say what it is about")
+		}
+		records = append(records, deployed.CheckRecord)
+	}
+	for _, r := range records {
+		if r.ConsecutiveAccepted < 0 || r.ConsecutiveAccepted > 2 || r.ConsecutiveRejected < 0 {
+			fail("counters out of bounds: %+v", r)
+		}
+		if !slices.Contains([]v1alpha1.Verdict{"Accepted", "Rejected", "Unknown"}, r.Verdict) || len(r.Reason) > 64 {
+			fail("a record that the schema refuses: %+v", r)
+		}
+		if r.LastRejected != nil && (r.LastRejected.Reason == "" || r.LastRejected.Time.IsZero()) {
+			fail("a rejection that the schema refuses: %+v", r)
+		}
+		if r.Verdict == v1alpha1.VerdictAccepted && r.LastAcceptedTime == nil {
+			fail("accepted, nobody knows when: %+v", r)
+		}
+	}
+}
+
+// expectTruth compares Ready with the world.
+func (w *world) expectTruth(f decision.Facts, fail func(string, ...any)) {
+	w.t.Helper()
+	ready := w.condition(v1alpha1.ConditionReady)
+	isSynced := w.condition(v1alpha1.ConditionSecretSynced) == "True/Synced"
+	if ready != "True/Accepted" && ready != "True/LimitedPermissions" || !isSynced {
+		return
+	}
+	c := w.candidate()
+	switch {
+	case w.target == nil || w.target.name != f.Resource.Spec.Target.Name || w.target.owner != w.resource.Name:
+		fail("%s, and there is no target of ours", ready)
+	case c == nil:
+		fail("%s, and there is no credential", ready)
+	case w.target.token != c.token("") && w.target.token != c.token(v1alpha1.TokenFormTrailingNewline):
+		fail("%s, and the target holds %q, which %q does not make", ready, w.target.token, c.value)
+	case w.proofs[proof{w.target.token, c.at}] == nil:
+		fail("%s, and the token in the target was never checked at %+v", ready, c.at)
+	case w.proofs[proof{w.target.token, c.at}].rejections > 1:
+		fail("%s, and the token in the target was rejected", ready)
+	}
+}
+
+func (w *world) expectIdempotence() {
+	w.t.Helper()
+	held := w.process.deployed
+	f, _ := w.look()
+	plan := decision.NewPlan(f)
+	if plan != (decision.Plan{}) || w.process.deployed != held {
+		return // a check is due, or the token was read back only now
+	}
+	writes := w.writes
+	verdict := decision.Decide(f, plan, decision.Outcomes{})
+	target, _ := w.deliver(f, verdict)
+	status, _ := decision.Conclude(verdict, target)
+	if w.writes != writes {
+		w.t.Fatalf("wrote the target though nothing happened:\n%s", w.dump())
+	}
+	if encode(status) != w.stored {
+		w.t.Fatalf("at %s the status changes though nothing happened:\n%s", w.now, difference(w.dump(), dump(status)))
+	}
+}
+
+// What tests ask about.
+
+// condition returns "status/reason", or nothing when there is no such condition.
+func (w *world) condition(conditionType string) string {
+	c := meta.FindStatusCondition(w.resource.Status.Conditions, conditionType)
+	if c == nil {
+		return ""
+	}
+	return string(c.Status) + "/" + c.Reason
+}
+
+func (w *world) message(conditionType string) string {
+	w.t.Helper()
+	c := meta.FindStatusCondition(w.resource.Status.Conditions, conditionType)
+	if c == nil {
+		w.t.Fatalf("no condition %s", conditionType)
+	}
+	return c.Message
+}
+
+func (w *world) ready() string { return w.condition(v1alpha1.ConditionReady) }
+
+func (w *world) expectReady(want string) {
+	w.t.Helper()
+	if got := w.ready(); got != want {
+		w.t.Fatalf("Ready is %s, want %s:\n%s", got, want, w.dump())
+	}
+}
+
+func (w *world) record() v1alpha1.CredentialStatus { return w.resource.Status.Credentials[0] }
+
+// next is how long it is until the next check.
+func (w *world) next() time.Duration {
+	w.t.Helper()
+	if w.resource.Status.NextCheckTime == nil {
+		w.t.Fatal("no check is planned")
+	}
+	return w.resource.Status.NextCheckTime.Sub(w.now.Truncate(time.Second))
+}
+
+// sent counts the requests with a token.
+func (w *world) sent(tokens ...string) int {
+	n := 0
+	for _, r := range w.requests {
+		if slices.Contains(tokens, r.token) {
+			n++
+		}
+	}
+	return n
+}
+
+// takeEvents returns the events since it was last called, as "Warning Reason" and "Normal Reason".
+func (w *world) takeEvents() []string {
+	var taken []string
+	for _, e := range w.events {
+		kind := "Normal"
+		if e.Warning {
+			kind = "Warning"
+		}
+		taken = append(taken, kind+" "+e.Reason)
+	}
+	w.events = nil
+	return taken
+}
+
+// difference shows the lines that are in one text alone.
+func difference(before, after string) string {
+	var shown []string
+	was, is := strings.Split(before, "\n"), strings.Split(after, "\n")
+	for _, line := range was {
+		if !slices.Contains(is, line) {
+			shown = append(shown, "- "+line)
+		}
+	}
+	for _, line := range is {
+		if !slices.Contains(was, line) {
+			shown = append(shown, "+ "+line)
+		}
+	}
+	return strings.Join(shown, "\n")
+}
+
+// dump shows the status: a line per condition, and one per record.
+func (w *world) dump() string { return dump(w.resource.Status) }
+
+func dump(status v1alpha1.JupicoCredentialStatus) string {
+	var lines []string
+	for _, c := range status.Conditions {
+		lines = append(lines, fmt.Sprintf("%s=%s/%s: %s", c.Type, c.Status, c.Reason, c.Message))
+	}
+	for _, part := range []any{status.Deployed, status.Credentials, status.Target, status.NextCheckTime} {
+		encoded, err := json.Marshal(part)
+		if err != nil {
+			panic(err)
+		}
+		lines = append(lines, string(encoded))
+	}
+	return strings.Join(lines, "\n")
+}

@@ -1,0 +1,541 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package decision_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+const (
+	shared     = v1alpha1.EnvironmentSharedSandbox
+	sandbox    = v1alpha1.EnvironmentSandbox
+	production = v1alpha1.EnvironmentProduction
+
+	reconciling = v1alpha1.ConditionReconciling
+	stalled     = v1alpha1.ConditionStalled
+)
+
+// conditions as "status/reason".
+type conditions struct {
+	ready, accepted, synced, endpoint string
+	// progress is Reconciling, Stalled or nothing.
+	progress string
+}
+
+func (w *world) conditions() conditions {
+	w.t.Helper()
+	c := conditions{
+		ready:    w.condition(v1alpha1.ConditionReady),
+		accepted: w.condition(v1alpha1.ConditionCredentialAccepted),
+		synced:   w.condition(v1alpha1.ConditionSecretSynced),
+		endpoint: w.condition(v1alpha1.ConditionEndpointAvailable),
+	}
+	for _, progress := range []string{reconciling, stalled} {
+		switch got := w.condition(progress); {
+		case got == "":
+		case got != "True/"+strings.SplitN(c.ready, "/", 2)[1]:
+			w.t.Errorf("%s is %s beside Ready %s", progress, got, c.ready)
+		case w.message(progress) != w.message(v1alpha1.ConditionReady):
+			w.t.Errorf("%s says %q, and Ready %q", progress, w.message(progress), w.message(v1alpha1.ConditionReady))
+		default:
+			c.progress = progress
+		}
+	}
+	return c
+}
+
+// delivered is a world in which the credential "good" was accepted and written.
+func delivered(w *world) {
+	w.answer("good", outcome.Accepted)
+	w.writeSource("good")
+	w.expectReady("True/Accepted")
+}
+
+// revoked is a world in which that is over.
+func revoked(w *world) {
+	delivered(w)
+	w.answer("good", outcome.Rejected)
+	w.run(6 * time.Minute)
+}
+
+const keyMissing = `Secret "jupico-login" has no key "password": add it, or name the right key in spec.credentials.`
+
+// state is a row of the table of states.
+type state struct {
+	sentence    string
+	environment v1alpha1.Environment
+	history     func(*world)
+	want        conditions
+}
+
+func states() []state {
+	waiting, ok, synced := "False/WaitingForCredential", "True/Available", "True/Synced"
+	return []state{
+		// On the way to a first delivery.
+		{"the first check is under way", shared,
+			func(w *world) { w.source = &secret{uid: "s", version: "1", value: "good"}; w.reconcile() },
+			conditions{"Unknown/Checking", "Unknown/Checking", waiting, "Unknown/Checking", reconciling}},
+		{"the source is missing from the start", shared,
+			func(w *world) { w.happens() },
+			conditions{"False/SourceNotFound", "Unknown/SourceNotFound", waiting, "Unknown/NotChecked", reconciling}},
+		{"a key is missing from the start", shared,
+			func(w *world) { w.breakSource(v1alpha1.ReasonSourceKeyMissing, keyMissing) },
+			conditions{"False/SourceKeyMissing", "Unknown/SourceKeyMissing", waiting, "Unknown/NotChecked", stalled}},
+		{"the source is invalid from the start", shared,
+			func(w *world) { w.breakSource(v1alpha1.ReasonInvalidSource, "The username has a colon.") },
+			conditions{"False/InvalidSource", "Unknown/InvalidSource", waiting, "Unknown/NotChecked", stalled}},
+		{"all is good", shared, delivered,
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"all is good, but for a permission", sandbox,
+			func(w *world) { w.answer("good", outcome.LimitedPermissions); w.writeSource("good") },
+			conditions{"True/LimitedPermissions", "True/LimitedPermissions", synced, ok, ""}},
+		{"never accepted", shared,
+			func(w *world) { w.writeSource("bad") },
+			conditions{"False/Rejected", "False/Rejected", waiting, ok, stalled}},
+		{"never accepted, and then not there to ask", sandbox,
+			func(w *world) {
+				w.writeSource("bad")
+				w.goDown(sandboxURL, outcome.Unavailable)
+				w.run(6 * time.Minute)
+			},
+			conditions{"False/Rejected", "False/Rejected", waiting, "False/Unavailable", stalled}},
+		{"never accepted, and then the source is gone", sandbox,
+			func(w *world) { w.writeSource("bad"); w.deleteSource() },
+			conditions{"False/SourceNotFound", "Unknown/SourceNotFound", waiting, ok, reconciling}},
+		{"not there to ask, never accepted, and the source is gone", sandbox,
+			func(w *world) { w.goDown(sandboxURL, outcome.Unreachable); w.writeSource("good"); w.deleteSource() },
+			conditions{"False/SourceNotFound", "Unknown/SourceNotFound", waiting, "False/Unreachable", reconciling}},
+
+		// After a delivery.
+		{"accepted, then rejected once", sandbox,
+			func(w *world) { delivered(w); w.answer("good", outcome.Rejected); w.now = w.wakeUp; w.reconcile() },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"accepted, then rejected in the shared sandbox", shared, revoked,
+			conditions{"False/SandboxReset", "False/SandboxReset", synced, ok, reconciling}},
+		{"accepted, then rejected in a sandbox of one's own", sandbox, revoked,
+			conditions{"False/Revoked", "False/Revoked", synced, ok, stalled}},
+		{"accepted, then rejected in production", production, revoked,
+			conditions{"False/Revoked", "False/Revoked", synced, ok, stalled}},
+		{"rejected after an acceptance, and then not there to ask", sandbox,
+			func(w *world) { revoked(w); w.goDown(sandboxURL, outcome.Forbidden); w.run(12 * time.Minute) },
+			conditions{"False/Revoked", "False/Revoked", synced, "False/Forbidden", stalled}},
+		{"rejected after an acceptance, and the source is gone", sandbox,
+			func(w *world) { revoked(w); w.deleteSource() },
+			conditions{"False/Revoked", "False/Revoked", "False/SourceNotFound", ok, stalled}},
+		{"rejected after an acceptance, and the target is gone", sandbox,
+			func(w *world) { revoked(w); w.deleteTarget() },
+			conditions{"False/Revoked", "False/Revoked", waiting, ok, stalled}},
+		{"rejected after an acceptance, and healed", shared,
+			func(w *world) { revoked(w); w.answer("good", outcome.Accepted); w.run(time.Hour) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"no evidence, while the last is fresh", shared,
+			func(w *world) { delivered(w); w.goDown(sandboxURL, outcome.Unavailable); w.run(14 * time.Minute) },
+			conditions{"True/Accepted", "True/Accepted", synced, "False/Unavailable", ""}},
+		{"no evidence for too long", shared,
+			func(w *world) { delivered(w); w.goDown(sandboxURL, outcome.Unavailable); w.run(15 * time.Minute) },
+			conditions{"True/Stale", "Unknown/Stale", synced, "False/Unavailable", ""}},
+		{"evidence after too long", shared,
+			func(w *world) {
+				delivered(w)
+				w.goDown(sandboxURL, outcome.Unavailable)
+				w.run(time.Hour)
+				w.comeUp(sandboxURL)
+				w.run(6 * time.Minute)
+			},
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+
+		// Edits of the source.
+		{"the new bytes are rejected, and the deployed token is still good", sandbox,
+			func(w *world) { delivered(w); w.writeSource("bad"); w.run(time.Hour) },
+			conditions{"True/CandidateRejected", "True/Accepted", "False/CandidateRejected", ok, ""}},
+		{"the new bytes are rejected, and then the deployed token too", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.writeSource("bad")
+				w.answer("good", outcome.Rejected)
+				w.run(time.Hour)
+			},
+			conditions{"False/Revoked", "False/Revoked", "False/CandidateRejected", ok, stalled}},
+		{"the new bytes are rejected, and the deployed token is not known", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.writeSource("bad")
+				w.stop()
+				w.tamper("evil")
+				w.run(time.Hour)
+			},
+			conditions{"False/CandidateRejected", "Unknown/DeployedUnverifiable", "False/CandidateRejected", ok, stalled}},
+		{"the new bytes met no evidence yet", sandbox,
+			func(w *world) { delivered(w); w.goDown(sandboxURL, outcome.RateLimited); w.writeSource("new") },
+			conditions{"True/RateLimited", "True/Accepted", "False/RateLimited", "False/RateLimited", reconciling}},
+		{"the new bytes are accepted", sandbox,
+			func(w *world) { delivered(w); w.answer("new", outcome.Accepted); w.writeSource("new") },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the source is gone later, and the deployed token is good", sandbox,
+			func(w *world) { delivered(w); w.deleteSource(); w.run(time.Hour) },
+			conditions{"True/SourceNotFound", "True/Accepted", "False/SourceNotFound", ok, ""}},
+		{"the source is invalid later, and the deployed token is good", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.breakSource(v1alpha1.ReasonInvalidSource, "The password is empty.")
+				w.run(time.Hour)
+			},
+			conditions{"True/InvalidSource", "True/Accepted", "False/InvalidSource", ok, ""}},
+		{"a key of the source is gone later, and the deployed token is good", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.breakSource(v1alpha1.ReasonSourceKeyMissing, keyMissing)
+				w.run(time.Hour)
+			},
+			conditions{"True/SourceKeyMissing", "True/Accepted", "False/SourceKeyMissing", ok, ""}},
+		{"the source is gone later, and the deployed token is rejected", sandbox,
+			func(w *world) { delivered(w); w.deleteSource(); w.answer("good", outcome.Rejected); w.run(time.Hour) },
+			conditions{"False/Revoked", "False/Revoked", "False/SourceNotFound", ok, stalled}},
+		{"the source is gone later, and there is no evidence of the deployed token", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.deleteSource()
+				w.goDown(sandboxURL, outcome.TLSFailure)
+				w.run(time.Hour)
+			},
+			conditions{"True/SourceNotFound", "Unknown/Stale", "False/SourceNotFound", "False/TLSFailure", ""}},
+
+		// Edits of the spec.
+		{"the new endpoint is not allowed, and the deployed token is good at the old one", sandbox,
+			func(w *world) { delivered(w); w.goDown(gatewayURL, outcome.EndpointDenied); w.useEndpoint(gatewayURL) },
+			conditions{"True/EndpointDenied", "True/Accepted", "False/EndpointDenied", "False/EndpointDenied", stalled}},
+		{"the new endpoint accepts the token", sandbox,
+			func(w *world) { delivered(w); w.useEndpoint(gatewayURL) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+
+		// The target.
+		{"the target is somebody else's, from the start", sandbox,
+			func(w *world) {
+				w.target = &secret{uid: "t", version: "0", name: targetName, owner: "somebody"}
+				w.answer("good", outcome.Accepted)
+				w.writeSource("good")
+			},
+			conditions{"False/TargetConflict", "True/Accepted", "False/TargetConflict", ok, stalled}},
+		{"the target becomes somebody else's", sandbox,
+			func(w *world) { delivered(w); w.target.owner = "somebody"; w.happens() },
+			conditions{"False/TargetConflict", "True/Accepted", "False/TargetConflict", ok, stalled}},
+		{"the target is somebody else's, and the token is rejected", sandbox,
+			func(w *world) { revoked(w); w.target.owner = "somebody"; w.happens() },
+			conditions{"False/TargetConflict", "False/Revoked", "False/TargetConflict", ok, stalled}},
+		{"the API server refuses the write", sandbox,
+			func(w *world) {
+				w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: "Quota exceeded."}
+				delivered2(w)
+			},
+			conditions{"False/TargetWriteFailed", "True/Accepted", "False/TargetWriteFailed", ok, reconciling}},
+		{"the API server refuses to have the target put right", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: "Quota exceeded."}
+				w.deleteTarget()
+			},
+			conditions{"False/TargetWriteFailed", "True/Accepted", "False/TargetWriteFailed", ok, reconciling}},
+		{"the API server fails", sandbox,
+			func(w *world) { w.refusal.Problem = "error"; delivered2(w) },
+			conditions{"False/TargetWriteFailed", "True/Accepted", "False/TargetWriteFailed", ok, reconciling}},
+		{"the target was changed behind a stopped operator, and nothing answers", sandbox,
+			func(w *world) { delivered(w); w.stop(); w.goDown(sandboxURL, outcome.Unavailable); w.tamper("evil") },
+			conditions{"False/WaitingForCredential", "True/Accepted", waiting, "False/Unavailable", reconciling}},
+		{"somebody keeps undoing what is written", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetContested, Detail: "Somebody keeps changing it."}
+				w.tamper("evil")
+			},
+			conditions{"False/TargetContested", "True/Accepted", "False/TargetContested", ok, stalled}},
+		{"the target is deleted, and is back", sandbox,
+			func(w *world) { delivered(w); w.deleteTarget() },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+
+		// Suspension.
+		{"suspended from the start", sandbox,
+			func(w *world) { w.suspend(true) },
+			conditions{"Unknown/Suspended", "Unknown/Suspended", "Unknown/Suspended", "Unknown/Suspended", ""}},
+		{"suspended while all is good", sandbox,
+			func(w *world) { delivered(w); w.suspend(true) },
+			conditions{"True/Suspended", "True/Accepted", synced, ok, ""}},
+		{"suspended for long", sandbox,
+			func(w *world) { delivered(w); w.suspend(true); w.run(time.Hour) },
+			conditions{"True/Suspended", "Unknown/Stale", synced, ok, ""}},
+		{"suspended while rejected", sandbox,
+			func(w *world) { revoked(w); w.suspend(true); w.run(time.Hour) },
+			conditions{"False/Suspended", "False/Revoked", synced, ok, ""}},
+		{"suspended for long while the new bytes are rejected", sandbox,
+			func(w *world) { delivered(w); w.writeSource("bad"); w.suspend(true); w.run(time.Hour) },
+			conditions{"True/Suspended", "Unknown/Stale", "False/CandidateRejected", ok, ""}},
+		{"suspended before there was evidence", sandbox,
+			func(w *world) { w.goDown(sandboxURL, outcome.Unavailable); w.writeSource("good"); w.suspend(true) },
+			conditions{"False/Suspended", "Unknown/Suspended", waiting, "False/Unavailable", ""}},
+		{"resumed", sandbox,
+			func(w *world) { delivered(w); w.suspend(true); w.run(time.Hour); w.suspend(false) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+	}
+}
+
+// delivered2 is what delivered does, in a world in which it cannot succeed.
+func delivered2(w *world) {
+	w.answer("good", outcome.Accepted)
+	w.source = &secret{uid: "s", version: "1", value: "good"}
+	w.reconcile()
+	w.reconcile()
+}
+
+func TestEveryStateHasItsConditions(t *testing.T) {
+	t.Parallel()
+	for _, row := range states() {
+		t.Run(row.sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, row.environment)
+			row.history(w)
+			if got := w.conditions(); got != row.want {
+				t.Errorf("got  %+v\nwant %+v\n%s", got, row.want, w.dump())
+			}
+			if testing.Verbose() {
+				for _, c := range w.resource.Status.Conditions {
+					t.Logf("%s=%s/%s: %s", c.Type, c.Status, c.Reason, c.Message)
+				}
+			}
+		})
+	}
+}
+
+// Whatever an outcome meets, there is a row for it.
+func outcomeRows() map[outcome.Outcome]struct{ first, accepted, rejected conditions } {
+	type rows = struct{ first, accepted, rejected conditions }
+	waiting, ok, synced := "False/WaitingForCredential", "True/Available", "True/Synced"
+	acceptance := func(o string) rows {
+		all := conditions{"True/" + o, "True/" + o, synced, ok, ""}
+		return rows{all, all, all}
+	}
+	rejection := func(o, later string) rows {
+		never := conditions{"False/" + o, "False/" + o, waiting, ok, stalled}
+		return rows{never, conditions{"False/" + later, "False/" + later, synced, ok, stalled}, never}
+	}
+	none := func(o, progress string) rows {
+		return rows{
+			conditions{"False/" + o, "Unknown/" + o, waiting, "False/" + o, progress},
+			conditions{"True/Accepted", "True/Accepted", synced, "False/" + o, ""},
+			conditions{"False/Rejected", "False/Rejected", waiting, "False/" + o, stalled},
+		}
+	}
+	return map[outcome.Outcome]rows{
+		outcome.Accepted:                    acceptance("Accepted"),
+		outcome.LimitedPermissions:          acceptance("LimitedPermissions"),
+		outcome.Rejected:                    rejection("Rejected", "Revoked"),
+		outcome.UserInactive:                rejection("UserInactive", "UserInactive"),
+		outcome.AccountInactive:             rejection("AccountInactive", "AccountInactive"),
+		outcome.RequestAltered:              none("RequestAltered", reconciling),
+		outcome.Forbidden:                   none("Forbidden", reconciling),
+		outcome.UnexpectedResponse:          none("UnexpectedResponse", reconciling),
+		outcome.ProxyRefused:                none("ProxyRefused", reconciling),
+		outcome.EndpointDoesNotAuthenticate: none("EndpointDoesNotAuthenticate", stalled),
+		outcome.EndpointDenied:              none("EndpointDenied", stalled),
+		outcome.CAInvalid:                   none("CAInvalid", stalled),
+		outcome.TLSFailure:                  none("TLSFailure", reconciling),
+		outcome.RateLimited:                 none("RateLimited", reconciling),
+		outcome.Unavailable:                 none("Unavailable", reconciling),
+		outcome.Unreachable:                 none("Unreachable", reconciling),
+	}
+}
+
+func (w *world) comesTo(o outcome.Outcome) {
+	if o.IsEvidence() {
+		w.answer("good", o)
+	} else {
+		w.goDown(w.endpoint().url, o)
+	}
+}
+
+func TestEveryOutcomeHasItsConditions(t *testing.T) {
+	t.Parallel()
+	rows := outcomeRows()
+	for _, o := range outcome.All() {
+		row, exists := rows[o]
+		if !exists {
+			t.Errorf("%s has no row", o)
+			continue
+		}
+		t.Run(string(o)+" as a first check's", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, production)
+			w.comesTo(o)
+			w.writeSource("good")
+			if got := w.conditions(); got != row.first {
+				t.Errorf("got  %+v\nwant %+v\n%s", got, row.first, w.dump())
+			}
+			if testing.Verbose() {
+				t.Log(w.message(v1alpha1.ConditionReady))
+			}
+			w.expectNoEventsFor(2 * time.Hour)
+		})
+		t.Run(string(o)+" after an acceptance", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, production)
+			delivered(w)
+			w.comesTo(o)
+			w.run(6 * time.Minute)
+			if got := w.conditions(); got != row.accepted {
+				t.Errorf("got  %+v\nwant %+v\n%s", got, row.accepted, w.dump())
+			}
+			if testing.Verbose() {
+				t.Log(w.message(v1alpha1.ConditionReady))
+			}
+			w.run(15 * time.Minute)
+			w.expectNoEventsFor(2 * time.Hour)
+		})
+		t.Run(string(o)+" after an acceptance in the shared sandbox", func(t *testing.T) {
+			t.Parallel()
+			want := row.accepted
+			if o.Class() == outcome.Rejection {
+				want = conditions{"False/SandboxReset", "False/SandboxReset", "True/Synced", "True/Available", reconciling}
+			}
+			w := newWorld(t, shared)
+			delivered(w)
+			w.comesTo(o)
+			w.run(6 * time.Minute)
+			if got := w.conditions(); got != want {
+				t.Errorf("got  %+v\nwant %+v\n%s", got, want, w.dump())
+			}
+		})
+		t.Run(string(o)+" after a rejection", func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, production)
+			w.writeSource("good")
+			w.expectReady("False/Rejected")
+			w.comesTo(o)
+			w.run(6 * time.Minute)
+			if got := w.conditions(); got != row.rejected {
+				t.Errorf("got  %+v\nwant %+v\n%s", got, row.rejected, w.dump())
+			}
+			w.expectNoEventsFor(2 * time.Hour)
+		})
+	}
+	if len(rows) != len(outcome.All()) {
+		t.Errorf("%d rows for %d outcomes", len(rows), len(outcome.All()))
+	}
+}
+
+func TestEveryOutcomeHasAMessageOfItsOwn(t *testing.T) {
+	t.Parallel()
+	said := map[string]outcome.Outcome{}
+	for _, o := range outcome.All() {
+		w := newWorld(t, sandbox)
+		w.comesTo(o)
+		w.writeSource("good")
+		message := w.message(v1alpha1.ConditionReady)
+		if other, exists := said[message]; exists {
+			t.Errorf("%s and %s both say %q", o, other, message)
+		}
+		said[message] = o
+		if where := w.message(v1alpha1.ConditionEndpointAvailable); !strings.Contains(where, sandboxURL) {
+			t.Errorf("of %s, EndpointAvailable says %q", o, where)
+		}
+	}
+}
+
+// expectNoEventsFor lets time pass in a world that stays as it is.
+func (w *world) expectNoEventsFor(d time.Duration) {
+	w.t.Helper()
+	w.takeEvents()
+	before := w.conditions()
+	w.run(d)
+	if events := w.takeEvents(); len(events) > 0 {
+		w.t.Errorf("nothing changed, and yet came the events %q, with the status\n%s", events, w.dump())
+	}
+	if after := w.conditions(); after != before {
+		w.t.Errorf("nothing changed, but the conditions did: from\n%+v to\n%+v", before, after)
+	}
+}
+
+func TestNothingIsAnnouncedInAWorldThatStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	for _, row := range states() {
+		t.Run(row.sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, row.environment)
+			row.history(w)
+			w.happens()
+			w.run(20 * time.Minute) // until what is to become stale did
+			w.expectNoEventsFor(3 * time.Hour)
+		})
+	}
+}
+
+// reasonsElsewhere are the reasons that Ready never has.
+var reasonsElsewhere = map[string]string{
+	v1alpha1.ReasonSynced:               v1alpha1.ConditionSecretSynced,
+	v1alpha1.ReasonAvailable:            v1alpha1.ConditionEndpointAvailable,
+	v1alpha1.ReasonNotChecked:           v1alpha1.ConditionEndpointAvailable,
+	v1alpha1.ReasonDeployedUnverifiable: v1alpha1.ConditionCredentialAccepted,
+	v1alpha1.ReasonSourceCleaned:        "an event",
+}
+
+func TestEveryReasonHasARow(t *testing.T) {
+	t.Parallel()
+	reached := map[string]bool{"an event/" + v1alpha1.ReasonSourceCleaned: true}
+	note := func(c conditions) {
+		for conditionType, state := range map[string]string{
+			v1alpha1.ConditionReady: c.ready, v1alpha1.ConditionCredentialAccepted: c.accepted,
+			v1alpha1.ConditionSecretSynced: c.synced, v1alpha1.ConditionEndpointAvailable: c.endpoint,
+		} {
+			reached[conditionType+"/"+strings.SplitN(state, "/", 2)[1]] = true
+		}
+	}
+	for _, row := range states() {
+		note(row.want)
+	}
+	for name, reason := range declaredReasons(t) {
+		where := v1alpha1.ConditionReady
+		if elsewhere, exists := reasonsElsewhere[reason]; exists {
+			where = elsewhere
+		}
+		if !reached[where+"/"+reason] {
+			t.Errorf("no row of the states has %s with %s", where, name)
+		}
+	}
+}
+
+// declaredReasons reads the constants, so that a new one is not forgotten.
+func declaredReasons(t *testing.T) map[string]string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "../../api/v1alpha1/condition_types.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reasons := map[string]string{}
+	ast.Inspect(file, func(node ast.Node) bool {
+		spec, ok := node.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Reason") {
+			return true
+		}
+		literal, ok := spec.Values[0].(*ast.BasicLit)
+		if !ok {
+			t.Fatalf("%s is no literal", spec.Names[0].Name)
+		}
+		reasons[spec.Names[0].Name], err = strconv.Unquote(literal.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return true
+	})
+	if len(reasons) < 15 {
+		t.Fatalf("found only %d reasons", len(reasons))
+	}
+	return reasons
+}

@@ -1,0 +1,50 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package decision
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+// Transition is a change of state that is worth an event.
+type Transition struct {
+	// Warning: something is amiss. Else all is well again.
+	Warning bool
+	// Reason and Message are those of the condition.
+	Reason, Message string
+}
+
+// FindTransition compares two statuses. It returns nil when nothing changed that is worth an event, as on a first
+// acceptance and in the states on the way to it.
+func FindTransition(before, after *v1alpha1.JupicoCredentialStatus) *Transition {
+	for _, conditionType := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionEndpointAvailable} {
+		was := meta.FindStatusCondition(before.Conditions, conditionType)
+		is := meta.FindStatusCondition(after.Conditions, conditionType)
+		changed := is != nil && (was == nil || was.Reason != is.Reason || was.Status != is.Status)
+		if !changed || is.Status == metav1.ConditionUnknown {
+			continue
+		}
+		first := before.Deployed == nil || was == nil || was.Status == metav1.ConditionUnknown
+		if isWell(is) && first {
+			continue
+		}
+		return &Transition{Warning: !isWell(is), Reason: is.Reason, Message: is.Message}
+	}
+	return nil
+}
+
+func isWell(c *metav1.Condition) bool {
+	switch c.Reason {
+	case v1alpha1.ReasonSuspended:
+		return true
+	case string(outcome.Accepted), string(outcome.LimitedPermissions), v1alpha1.ReasonAvailable:
+		return c.Status == metav1.ConditionTrue
+	default:
+		return false
+	}
+}

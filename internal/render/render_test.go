@@ -1,0 +1,352 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package render
+
+import (
+	"bytes"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/credential"
+)
+
+const (
+	baseURL = "https://sandbox-platform.jupico.com"
+	uid     = types.UID("0b7c5d0e-1111-4222-8333-444455556666")
+)
+
+func newResource(name string, change ...func(*v1alpha1.JupicoCredential)) *v1alpha1.JupicoCredential {
+	resource := &v1alpha1.JupicoCredential{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: name, UID: uid,
+			Labels:      map[string]string{"of": "the resource"},
+			Annotations: map[string]string{"of": "the resource"},
+		},
+		Spec: v1alpha1.JupicoCredentialSpec{Target: v1alpha1.Target{Name: "payments-jupico"}},
+	}
+	for _, change := range change {
+		change(resource)
+	}
+	return resource
+}
+
+func orphan(resource *v1alpha1.JupicoCredential) {
+	resource.Spec.Target.CreationPolicy = v1alpha1.CreationPolicyOrphan
+}
+
+// ourOwner is the owner reference to the resource of that name.
+func ourOwner(name string, uid types.UID) metav1.OwnerReference {
+	return metav1.OwnerReference{
+		APIVersion: "credentials.jupico.dev/v1alpha1", Kind: "JupicoCredential", Name: name, UID: uid,
+	}
+}
+
+func data(pairs ...string) map[string][]byte {
+	content := map[string][]byte{}
+	for pair := range slices.Chunk(pairs, 2) {
+		content[pair[0]] = []byte(pair[1])
+	}
+	return content
+}
+
+func wantEqual(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func TestTheContentIsTheAcceptedTokenByteForByte(t *testing.T) {
+	login, _, err := credential.Login([]byte("demoApiUser"), []byte("V8m!xP#l2Qz3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, _, err := credential.APIKey([]byte("a-key._~+/=="))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		sentence string
+		token    credential.Token
+		encoded  string
+	}{
+		{"a login", login.Token(credential.Standard), "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXoz"},
+		{"a login with a newline", login.Token(credential.TrailingNewline), "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXozCg=="},
+		{"an API key", key.Token(credential.Standard), "a-key._~+/=="},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			got := Content(tc.token, baseURL)
+			wantEqual(t, "data", got, data("authorization", "Basic "+tc.encoded, "token", tc.encoded, "url", baseURL))
+			for key, value := range got {
+				if bytes.HasSuffix(value, []byte("\n")) {
+					t.Errorf("%s ends in a newline", key)
+				}
+			}
+		})
+	}
+}
+
+func TestANewSecretIsWholeAndHasNothingElse(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "payments-jupico"}}
+	Apply(secret, newResource("payments"), data("token", "t"), nil)
+	wantEqual(t, "the Secret", secret, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "payments-jupico",
+			Labels: map[string]string{
+				"app.kubernetes.io/managed-by": "jupico-operator",
+				"app.kubernetes.io/instance":   "payments",
+				"app.kubernetes.io/component":  "credential",
+			},
+			Annotations:     map[string]string{"credentials.jupico.dev/managed-by": "payments"},
+			OwnerReferences: []metav1.OwnerReference{ourOwner("payments", uid)},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: data("token", "t"),
+	})
+}
+
+func TestTheOwnerDoesNotBlockDeletion(t *testing.T) {
+	secret := &corev1.Secret{}
+	Apply(secret, newResource("payments"), nil, nil)
+	owner := secret.OwnerReferences[0]
+	if owner.BlockOwnerDeletion != nil || owner.Controller != nil {
+		t.Errorf("got %+v", owner)
+	}
+}
+
+// foreign is a Secret as others left it, with something of theirs in every place.
+func foreign() *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: "payments-jupico", ResourceVersion: "7",
+			Labels:      map[string]string{"team": "checkout", "app.kubernetes.io/part-of": "shop"},
+			Annotations: map[string]string{"note": "theirs"},
+			Finalizers:  []string{"theirs.example/finalizer"},
+			OwnerReferences: []metav1.OwnerReference{
+				{APIVersion: "apps/v1", Kind: "Deployment", Name: "payments", UID: "1"},
+				{APIVersion: "apps/v1", Kind: v1alpha1.Kind, Name: "payments", UID: "2"},
+				{APIVersion: v1alpha1.GroupVersion.String(), Kind: "Other", Name: "payments", UID: "3"},
+				ourOwner("another", "4"),
+			},
+		},
+		Type: "shop.example/login",
+		Data: data("theirs", "kept"),
+	}
+}
+
+func TestWhatOthersWroteIsKept(t *testing.T) {
+	for sentence, resource := range map[string]*v1alpha1.JupicoCredential{
+		"by an owner":                  newResource("payments"),
+		"by one that leaves an orphan": newResource("payments", orphan),
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			secret, before := foreign(), foreign()
+			Apply(secret, resource, data("token", "t"), nil)
+			wantEqual(t, "data", secret.Data, data("token", "t", "theirs", "kept"))
+			wantEqual(t, "type", secret.Type, before.Type)
+			wantEqual(t, "finalizers", secret.Finalizers, before.Finalizers)
+			wantEqual(t, "resourceVersion", secret.ResourceVersion, before.ResourceVersion)
+			wantContains(t, "label", secret.Labels, before.Labels)
+			wantContains(t, "annotation", secret.Annotations, before.Annotations)
+			wantEqual(t, "their owners", secret.OwnerReferences[:4], before.OwnerReferences)
+		})
+	}
+}
+
+func wantContains(t *testing.T, what string, got, want map[string]string) {
+	t.Helper()
+	for key, value := range want {
+		if got[key] != value {
+			t.Errorf("%s %s is %q, want %q", what, key, got[key], value)
+		}
+	}
+}
+
+func TestKeysThatAreRenderedNoMoreAreRemoved(t *testing.T) {
+	for _, tc := range []struct {
+		sentence string
+		present  map[string][]byte
+		rendered map[string][]byte
+		written  []string
+		want     map[string][]byte
+	}{
+		{"one of ours goes", data("old", "o", "token", "t"), data("token", "t"), []string{"old", "token"}, data("token", "t")},
+		{"one of others stays", data("theirs", "x", "token", "t"), data("token", "t"), []string{"token"}, data("theirs", "x", "token", "t")},
+		{"one that is gone already is no trouble", data("token", "t"), data("token", "t"), []string{"old", "token"}, data("token", "t")},
+		{"one that is rendered again is renewed", data("token", "t"), data("token", "u"), []string{"token"}, data("token", "u")},
+		{"one of others with a rendered name is taken over", data("token", "x"), data("token", "t"), nil, data("token", "t")},
+		{"a Secret without data gets some", nil, data("token", "t"), []string{"old"}, data("token", "t")},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			secret := &corev1.Secret{Data: tc.present}
+			rendered := maps.Clone(tc.rendered)
+			Apply(secret, newResource("payments"), rendered, tc.written)
+			wantEqual(t, "data", secret.Data, tc.want)
+			wantEqual(t, "what was rendered", rendered, tc.rendered)
+		})
+	}
+}
+
+func TestTheCreationPolicyDecidesOnTheOwner(t *testing.T) {
+	their := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "payments", UID: "1"}
+	ours, former := ourOwner("payments", uid), ourOwner("payments", "former")
+	owner := func(resource *v1alpha1.JupicoCredential) {
+		resource.Spec.Target.CreationPolicy = v1alpha1.CreationPolicyOwner
+	}
+	type owners = []metav1.OwnerReference
+	for _, tc := range []struct {
+		sentence string
+		policy   func(*v1alpha1.JupicoCredential)
+		present  owners
+		want     owners
+	}{
+		{"Owner adds it", owner, nil, owners{ours}},
+		{"none means Owner", func(*v1alpha1.JupicoCredential) {}, nil, owners{ours}},
+		{"Owner adds it beside another", owner, owners{their}, owners{their, ours}},
+		{"Owner keeps it", owner, owners{ours}, owners{ours}},
+		{"a resource that was made again replaces the former one", owner, owners{former, their}, owners{their, ours}},
+		{"all former ones are replaced", owner, owners{former, ours, former}, owners{ours}},
+		{"Orphan adds none", orphan, owners{their}, owners{their}},
+		{"Orphan takes it away", orphan, owners{their, ours}, owners{their}},
+		{"Orphan takes the former one away", orphan, owners{former, their}, owners{their}},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: slices.Clone(tc.present)}}
+			Apply(secret, newResource("payments", tc.policy), nil, nil)
+			wantEqual(t, "owners", secret.OwnerReferences, tc.want)
+		})
+	}
+}
+
+// TestARightOwnerIsLeftInItsPlace: another order would be a change, and so a write, of what is as it should be.
+func TestARightOwnerIsLeftInItsPlace(t *testing.T) {
+	ours := ourOwner("payments", uid)
+	their := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "payments", UID: "1"}
+	want := []metav1.OwnerReference{ours, their}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: slices.Clone(want)}}
+	Apply(secret, newResource("payments"), nil, nil)
+	wantEqual(t, "owners", secret.OwnerReferences, want)
+}
+
+func TestTheOwnersOfACachedSecretAreNotTouched(t *testing.T) {
+	former := []metav1.OwnerReference{ourOwner("payments", "former"), {Name: "theirs"}}
+	shared := slices.Clone(former)
+	for _, secret := range []*corev1.Secret{
+		{ObjectMeta: metav1.ObjectMeta{OwnerReferences: shared}},
+		{ObjectMeta: metav1.ObjectMeta{OwnerReferences: shared[:1:2]}},
+	} {
+		Apply(secret, newResource("payments"), nil, nil)
+		wantEqual(t, "the slice that was given", shared, former)
+	}
+}
+
+func TestApplyingTwiceIsApplyingOnce(t *testing.T) {
+	for sentence, start := range map[string]*corev1.Secret{"to a new Secret": {}, "to a Secret of others": foreign()} {
+		for policy, change := range map[string]func(*v1alpha1.JupicoCredential){
+			"as an owner": func(*v1alpha1.JupicoCredential) {}, "as an orphan": orphan,
+		} {
+			t.Run(sentence+" "+policy, func(t *testing.T) {
+				secret, resource := start.DeepCopy(), newResource("payments", change)
+				content := data("token", "t", "url", baseURL)
+				Apply(secret, resource, content, nil)
+				once := secret.DeepCopy()
+				Apply(secret, resource, content, slices.Sorted(maps.Keys(content)))
+				wantEqual(t, "the Secret", secret, once)
+			})
+		}
+	}
+}
+
+func TestWhatWasChangedOfOursIsPutRight(t *testing.T) {
+	secret := &corev1.Secret{}
+	resource := newResource("payments")
+	Apply(secret, resource, data("token", "t"), nil)
+	want := secret.DeepCopy()
+	for key := range secret.Labels {
+		secret.Labels[key] = "changed"
+	}
+	secret.Annotations = nil
+	secret.OwnerReferences = nil
+	secret.Data = data("token", "changed")
+	Apply(secret, resource, data("token", "t"), []string{"token"})
+	wantEqual(t, "the Secret", secret, want)
+}
+
+func TestANameThatIsTooLongForALabelIsNone(t *testing.T) {
+	for length, want := range map[int]bool{1: true, 63: true, 64: false, 253: false} {
+		name := strings.Repeat("n", length)
+		secret := &corev1.Secret{}
+		Apply(secret, newResource(name), nil, nil)
+		value, labelled := secret.Labels["app.kubernetes.io/instance"]
+		if labelled != want || want && value != name {
+			t.Errorf("with %d characters the label is %q, and there: %t", length, value, labelled)
+		}
+		for key, value := range secret.Labels {
+			if problems := validation.IsValidLabelValue(value); len(problems) != 0 {
+				t.Errorf("with %d characters the label %s is %v", length, key, problems)
+			}
+		}
+		if got := secret.Annotations["credentials.jupico.dev/managed-by"]; got != name {
+			t.Errorf("with %d characters the annotation is %q", length, got)
+		}
+		wantEqual(t, "owners", secret.OwnerReferences, []metav1.OwnerReference{ourOwner(name, uid)})
+	}
+}
+
+func TestNothingOfTheResourcesOwnMetadataIsCopied(t *testing.T) {
+	secret := &corev1.Secret{}
+	Apply(secret, newResource("payments"), nil, nil)
+	if secret.Labels["of"] != "" || secret.Annotations["of"] != "" {
+		t.Errorf("got the labels %v and the annotations %v", secret.Labels, secret.Annotations)
+	}
+}
+
+func TestAReleasedSecretIsAsOthersLeftItButForItsData(t *testing.T) {
+	for sentence, resource := range map[string]*v1alpha1.JupicoCredential{
+		"by an owner":                  newResource("payments"),
+		"by one that leaves an orphan": newResource("payments", orphan),
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			secret, want := foreign(), foreign()
+			Apply(secret, resource, data("token", "t"), nil)
+			Release(secret, "payments")
+			want.Data["token"] = []byte("t")
+			wantEqual(t, "the Secret", secret, want)
+		})
+	}
+}
+
+func TestReleaseTakesTheFormerOwnerAway(t *testing.T) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{
+		ourOwner("payments", "former"), ourOwner("another", uid),
+	}}}
+	Release(secret, "payments")
+	wantEqual(t, "owners", secret.OwnerReferences, []metav1.OwnerReference{ourOwner("another", uid)})
+}
+
+func TestASecretWithoutMetadataCanBeReleased(t *testing.T) {
+	secret := &corev1.Secret{Data: data("token", "t")}
+	Release(secret, "payments")
+	wantEqual(t, "data", secret.Data, data("token", "t"))
+}
+
+// TestReleaseLeavesAnInstanceLabelOfOthers: a resource with a long name sets none, so that one there is not ours.
+func TestReleaseLeavesAnInstanceLabelOfOthers(t *testing.T) {
+	name := strings.Repeat("n", 64)
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+		Labels: map[string]string{"app.kubernetes.io/instance": "theirs"},
+	}}
+	Apply(secret, newResource(name), nil, nil)
+	Release(secret, name)
+	wantEqual(t, "labels", secret.Labels, map[string]string{"app.kubernetes.io/instance": "theirs"})
+}
