@@ -1,0 +1,110 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command manager is the operator: it keeps JupicoCredentials proven and delivered.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/checker"
+	"github.com/jupico-operator/jupico-operator/internal/controller"
+	"github.com/jupico-operator/jupico-operator/internal/jupico"
+	"github.com/jupico-operator/jupico-operator/internal/options"
+)
+
+// version is stamped at build time.
+var version = "dev"
+
+func main() {
+	var opts options.Options
+	opts.BindFlags(flag.CommandLine)
+	var logging zap.Options
+	logging.BindFlags(flag.CommandLine)
+	flag.Parse()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
+
+	if err := opts.Validate(); err != nil {
+		fmt.Fprintf(os.Stderr, "Some flags cannot be used:\n%v\nSee --help.\n", err)
+		os.Exit(2)
+	}
+	if err := run(ctrl.SetupSignalHandler(), &opts); err != nil {
+		ctrl.Log.WithName("setup").Error(err, "Stopped")
+		os.Exit(1)
+	}
+}
+
+// run wires the parts together and works until the context ends.
+func run(ctx context.Context, opts *options.Options) error {
+	manager, err := newManager(opts)
+	if err != nil {
+		return err
+	}
+	allowed, err := opts.AllowList()
+	if err != nil {
+		return err
+	}
+	config := jupico.Config{Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version}
+	err = controller.SetUp(ctx, manager, controller.Options{
+		MaxConcurrentReconciles: opts.MaxConcurrentReconciles,
+		Checker:                 checker.New(allowed, config, clock.RealClock{}),
+		Clock:                   clock.RealClock{},
+		Metrics:                 metrics.Registry,
+	})
+	if err != nil {
+		return fmt.Errorf("could not set up the controller: %w", err)
+	}
+	ctrl.Log.WithName("setup").Info("Started operator", "version", version)
+	return manager.Start(ctx)
+}
+
+func newManager(opts *options.Options) (ctrl.Manager, error) {
+	kubernetes, err := ctrl.GetConfig()
+	if err != nil {
+		return nil, fmt.Errorf("found no cluster to work in; outside of a pod, give --kubeconfig: %w", err)
+	}
+	kubernetes.QPS, kubernetes.Burst = float32(opts.KubeAPIQPS), opts.KubeAPIBurst
+
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, err
+	}
+	serving := metricsserver.Options{BindAddress: opts.MetricsBindAddress, SecureServing: opts.MetricsSecure}
+	if opts.MetricsSecure {
+		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	manager, err := ctrl.NewManager(kubernetes, ctrl.Options{
+		Scheme:                        scheme,
+		Cache:                         controller.CacheOptions(opts.Namespaces),
+		Client:                        controller.ClientOptions(),
+		Metrics:                       serving,
+		HealthProbeBindAddress:        opts.HealthProbeBindAddress,
+		LeaderElection:                opts.LeaderElect,
+		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
+		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
+	})
+	if err != nil {
+		return nil, fmt.Errorf("could not set up the manager: %w", err)
+	}
+	if err := manager.AddHealthzCheck("healthz", healthz.Ping); err != nil {
+		return nil, err
+	}
+	return manager, manager.AddReadyzCheck("readyz", healthz.Ping)
+}

@@ -1,0 +1,124 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/checker"
+	"github.com/jupico-operator/jupico-operator/internal/credential"
+)
+
+const (
+	// repairsInARow is how often, and repairEvery how soon after another, a target that somebody else changes is put
+	// right.
+	repairsInARow = 5
+	repairEvery   = time.Minute
+
+	// requestsInARow is how many checks in a row may be asked for, and requestEvery how soon another is earned.
+	requestsInARow = 10
+	requestEvery   = time.Minute
+)
+
+// memory is what the process knows of one resource beyond its status, so that nothing is read again that did not
+// change. The work queue sees to it that only one worker at a time uses it. After a restart it is empty, and all still
+// works.
+type memory struct {
+	uid types.UID
+	// evaluated: this process evaluated the resource.
+	evaluated bool
+	// statusVersion is the resourceVersion of the last status that was written.
+	statusVersion string
+
+	source sourceMemory
+	ca     caMemory
+	// recorded is the candidate that the status is about.
+	recorded *candidate
+	// proven is the candidate's token as the API accepted it.
+	proven *proof
+	// deployed is the token in the target.
+	deployed *proof
+
+	repairs  *rate.Limiter
+	rival    string // the field manager whose change was put right last
+	requests *rate.Limiter
+}
+
+// candidate is a credential and where it is to be checked.
+type candidate struct {
+	credential credential.Credential
+	endpoint   checker.Endpoint
+}
+
+func (c *candidate) equal(other *candidate) bool {
+	return c.endpoint == other.endpoint && c.credential.Equal(other.credential)
+}
+
+// proof is a token and the endpoint that accepted it, with its TLS settings.
+type proof struct {
+	token    credential.Token
+	endpoint checker.Endpoint
+}
+
+// form returns the form in which a candidate makes the same token at the same endpoint.
+func (p *proof) form(of *candidate) (credential.Form, bool) {
+	if p == nil || of == nil || p.endpoint != of.endpoint {
+		return "", false
+	}
+	for _, form := range []credential.Form{credential.Standard, credential.TrailingNewline} {
+		if of.credential.Token(form).Equal(p.token) {
+			return form, true
+		}
+	}
+	return "", false
+}
+
+// sourceMemory is a source as it was read last.
+type sourceMemory struct {
+	secret     string
+	ref        v1alpha1.SourceStatus
+	generation int64 // the spec names the keys
+	credential credential.Credential
+	problem    string
+	detail     string
+}
+
+// caMemory is a ConfigMap's certificates as they were read last.
+type caMemory struct {
+	configMap  string
+	ref        v1alpha1.SourceStatus
+	generation int64
+	pem        string
+	problem    string
+}
+
+// memories holds a memory per resource.
+type memories struct {
+	mu sync.Mutex
+	of map[types.NamespacedName]*memory
+}
+
+// get returns the memory of a resource. A resource that was deleted and made again begins anew.
+func (m *memories) get(resource *v1alpha1.JupicoCredential) *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name := types.NamespacedName{Namespace: resource.Namespace, Name: resource.Name}
+	known := m.of[name]
+	if known == nil || known.uid != resource.UID {
+		known = &memory{uid: resource.UID}
+		m.of[name] = known
+	}
+	return known
+}
+
+func (m *memories) forget(name types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.of, name)
+}

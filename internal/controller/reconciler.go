@@ -1,0 +1,130 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controller is the only place with Kubernetes I/O: it reads sources, writes targets and status, and leaves
+// every judgement to the packages decision and render.
+package controller
+
+import (
+	"context"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/checker"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
+)
+
+// +kubebuilder:rbac:groups=credentials.jupico.dev,resources=jupicocredentials,verbs=list;watch
+// +kubebuilder:rbac:groups=credentials.jupico.dev,resources=jupicocredentials/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconciler keeps JupicoCredentials proven and delivered.
+type Reconciler struct {
+	client   client.Client // reads JupicoCredentials from the cache
+	metadata client.Reader // reads metadata of Secrets and ConfigMaps from the cache
+	live     client.Reader // reads Secrets and ConfigMaps from the API server
+	events   events.EventRecorder
+	checker  *checker.Checker
+	clock    clock.PassiveClock
+	metrics  *metrics
+	memories memories
+}
+
+// Reconcile brings one resource's target and status up to date.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	resource := &v1alpha1.JupicoCredential{}
+	if err := r.client.Get(ctx, request.NamespacedName, resource); err != nil {
+		r.memories.forget(request.NamespacedName)
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !resource.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // what becomes of the target is the garbage collector's to do
+	}
+	known := r.memories.get(resource)
+	if isBehind(resource, known) {
+		return again(cacheLag), nil
+	}
+	if wakeUp, ok, err := r.resume(ctx, resource, known); ok || err != nil {
+		return r.until(wakeUp), err
+	}
+
+	findings, err := r.evaluate(ctx, resource, known)
+	if findings == nil {
+		return ctrl.Result{}, err
+	}
+	written, writeErr := r.writeStatus(ctx, resource, known, findings)
+	if !written {
+		return again(cacheLag), writeErr
+	}
+	known.evaluated, known.recorded = true, findings.candidate
+	r.announce(ctx, resource, findings)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	return r.until(findings.wakeUp), nil
+}
+
+// findings are what an evaluation came to.
+type findings struct {
+	status   v1alpha1.JupicoCredentialStatus
+	wakeUp   time.Time // zero: not before something happens
+	warnings []string  // about what was cut off the source
+	// candidate that the status is about. Nil when the source gives none.
+	candidate *candidate
+}
+
+// evaluate proves, decides and delivers. An error means trouble with Kubernetes, and everything else is an outcome;
+// both may come together.
+func (r *Reconciler) evaluate(
+	ctx context.Context, resource *v1alpha1.JupicoCredential, known *memory,
+) (*findings, error) {
+	sight, err := r.look(ctx, resource, known)
+	if err != nil {
+		return nil, err
+	}
+	plan := decision.NewPlan(sight.facts)
+	outcomes, err := r.check(ctx, sight, known, plan)
+	if err != nil {
+		return nil, err
+	}
+	sight.facts.Now = r.clock.Now()
+	verdict := decision.Decide(sight.facts, plan, outcomes)
+	target, err := r.deliver(ctx, sight, known, verdict)
+	if isGone(err) {
+		return nil, nil //nolint:nilnil // the namespace is being deleted, and nothing is left to say
+	}
+	status, wakeUp := decision.Conclude(verdict, target)
+	return &findings{
+		status:    status,
+		wakeUp:    decision.Earliest(wakeUp, sight.retryRequestAt),
+		warnings:  sight.warnings,
+		candidate: sight.recordedAfter(known),
+	}, err
+}
+
+// cacheLag is how long to wait for the cache to show our own last write.
+const cacheLag = 50 * time.Millisecond
+
+func again(after time.Duration) ctrl.Result {
+	// The initial list's low priority, which the queue would otherwise keep, ends with the first look.
+	return ctrl.Result{RequeueAfter: after, Priority: new(0)}
+}
+
+func (r *Reconciler) until(wakeUp time.Time) ctrl.Result {
+	if wakeUp.IsZero() {
+		return ctrl.Result{}
+	}
+	return again(max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
+}
+
+func keyOf(namespace, name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: namespace, Name: name}
+}

@@ -1,0 +1,137 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/credential"
+)
+
+// readSource brings what is known of the source up to date. It reads the Secret only when the cache shows another
+// resourceVersion than the one that was read, and before it is called missing: a cache may be behind the very manifest
+// that holds both. Warnings come only with what was read now.
+func (r *Reconciler) readSource(
+	ctx context.Context, resource *v1alpha1.JupicoCredential, known *sourceMemory,
+) ([]string, error) {
+	entry := &resource.Spec.Credentials[0]
+	name := entry.SecretName()
+	seen, err := r.seen(ctx, "Secret", resource.Namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	isMissing := seen == nil && known.problem == v1alpha1.ReasonSourceNotFound
+	isUnchanged := seen != nil && known.ref == refOf(seen) && known.generation == resource.Generation
+	if known.secret == name && (isMissing || isUnchanged) {
+		return nil, nil
+	}
+	secret := &corev1.Secret{}
+	if err := r.live.Get(ctx, keyOf(resource.Namespace, name), secret); err != nil {
+		if apierrors.IsNotFound(err) {
+			*known = sourceNotFound(name)
+			return nil, nil
+		}
+		return nil, err
+	}
+	*known = sourceMemory{secret: name, ref: refOf(secret), generation: resource.Generation}
+	return parse(entry, secret.Data, known), nil
+}
+
+func sourceNotFound(name string) sourceMemory {
+	return sourceMemory{
+		secret:  name,
+		problem: v1alpha1.ReasonSourceNotFound,
+		detail:  fmt.Sprintf("Secret %q, which the credential is read from, does not exist: create it.", name),
+	}
+}
+
+// parse makes a credential of a Secret's data, or finds the problem with it. It returns warnings.
+func parse(entry *v1alpha1.Credential, data map[string][]byte, known *sourceMemory) []string {
+	var warnings []credential.Warning
+	var err error
+	if login := entry.BasicAuthSecretRef; login != nil {
+		usernameKey := cmp.Or(login.UsernameKey, v1alpha1.DefaultUsernameKey)
+		passwordKey := cmp.Or(login.PasswordKey, v1alpha1.DefaultPasswordKey)
+		if known.missesKey(data, usernameKey, passwordKey) {
+			return nil
+		}
+		known.credential, warnings, err = credential.Login(data[usernameKey], data[passwordKey])
+	} else if apiKey := entry.APIKeySecretRef; apiKey != nil {
+		key := cmp.Or(apiKey.Key, v1alpha1.DefaultAPIKeyKey)
+		if known.missesKey(data, key) {
+			return nil
+		}
+		known.credential, warnings, err = credential.APIKey(data[key])
+	}
+	if err != nil {
+		known.problem = v1alpha1.ReasonInvalidSource
+		known.detail = fmt.Sprintf("Secret %q cannot be a credential, and nothing was sent: %s.", known.secret, err)
+	}
+	texts := make([]string, 0, len(warnings))
+	for _, warning := range warnings {
+		texts = append(texts, string(warning))
+	}
+	return texts
+}
+
+func (s *sourceMemory) missesKey(data map[string][]byte, keys ...string) bool {
+	var missing []string
+	for _, key := range keys {
+		if _, exists := data[key]; !exists {
+			missing = append(missing, fmt.Sprintf("%q", key))
+		}
+	}
+	if len(missing) == 0 {
+		return false
+	}
+	s.problem = v1alpha1.ReasonSourceKeyMissing
+	s.detail = fmt.Sprintf("Secret %q has no key %s: add it, or name the right key in spec.credentials.", s.secret,
+		strings.Join(missing, " and no key "))
+	return true
+}
+
+// readCA brings the certificates of a ConfigMap up to date, as readSource does a Secret's values.
+func (r *Reconciler) readCA(ctx context.Context, resource *v1alpha1.JupicoCredential, known *caMemory) error {
+	reference := resource.Spec.Endpoint.CAConfigMapRef
+	key := cmp.Or(reference.Key, v1alpha1.DefaultCAKey)
+	seen, err := r.seen(ctx, "ConfigMap", resource.Namespace, reference.Name)
+	if err != nil {
+		return err
+	}
+	notFound := caMemory{problem: fmt.Sprintf("ConfigMap %q does not exist", reference.Name)}
+	if seen == nil {
+		*known = notFound
+		return nil
+	}
+	if known.configMap == reference.Name && known.ref == refOf(seen) && known.generation == resource.Generation {
+		return nil
+	}
+	configMap := &corev1.ConfigMap{}
+	if err := r.live.Get(ctx, keyOf(resource.Namespace, reference.Name), configMap); err != nil {
+		if apierrors.IsNotFound(err) {
+			*known = notFound
+			return nil
+		}
+		return err
+	}
+	*known = caMemory{
+		configMap: reference.Name, ref: refOf(configMap), generation: resource.Generation, pem: configMap.Data[key],
+	}
+	if known.pem == "" {
+		known.problem = fmt.Sprintf("ConfigMap %q has no key %q, or nothing in it", reference.Name, key)
+	}
+	return nil
+}
+
+func refOf(object metav1.Object) v1alpha1.SourceStatus {
+	return v1alpha1.SourceStatus{UID: object.GetUID(), ResourceVersion: object.GetResourceVersion()}
+}

@@ -1,0 +1,225 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	"github.com/prometheus/client_golang/prometheus"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/checker"
+	"github.com/jupico-operator/jupico-operator/internal/jupico"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+)
+
+// The suite runs the real controller, with the rights of config/rbac and nothing more, against a real kube-apiserver and
+// emulators of Jupico's API.
+func TestTheControllerAgainstARealAPIServer(t *testing.T) {
+	RegisterFailHandler(Fail)
+	RunSpecs(t, "Controller")
+}
+
+const (
+	operatorUser = "jupico-operator"
+	// checkTimeout is short, so that a hanging server does not hold a test up.
+	checkTimeout = 2 * time.Second
+)
+
+var (
+	ctx       context.Context
+	admin     client.Client // the test's own eyes and hands
+	operator  *runningOperator
+	emulators *emulatorPool
+	logs      syncBuffer
+	auditLog  string
+	testClock shiftedClock
+	scheme    = runtime.NewScheme()
+)
+
+var _ = BeforeSuite(func() {
+	var cancel context.CancelFunc
+	ctx, cancel = context.WithCancel(context.Background())
+	DeferCleanup(func() { cancel() })
+	ctrl.SetLogger(zap.New(zap.WriteTo(&logs), zap.UseDevMode(true), zap.Level(verbosest{})))
+
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	environment, administrator := startControlPlane()
+	var err error
+	admin, err = client.New(administrator, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+
+	user, err := environment.AddUser(envtest.User{Name: operatorUser}, administrator)
+	Expect(err).NotTo(HaveOccurred())
+	grantOperatorRole()
+	emulators = newEmulatorPool()
+	DeferCleanup(emulators.close)
+	operator = &runningOperator{config: user.Config()}
+	operator.start()
+	DeferCleanup(func() { operator.stop() })
+})
+
+func startControlPlane() (*envtest.Environment, *rest.Config) {
+	directory := GinkgoT().TempDir()
+	auditLog = filepath.Join(directory, "audit.log")
+	policy := filepath.Join(directory, "policy.yaml")
+	Expect(os.WriteFile(policy, []byte(`
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+- level: Metadata
+  users: [`+operatorUser+`]
+- level: None
+`), 0o600)).To(Succeed())
+
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+		BinaryAssetsDirectory: controlPlanePrograms(),
+	}
+	environment.ControlPlane.GetAPIServer().Configure().
+		Set("audit-policy-file", policy).
+		Set("audit-log-path", auditLog).
+		Set("audit-log-mode", "blocking-strict").
+		Append("enable-admission-plugins", "OwnerReferencesPermissionEnforcement")
+	administrator, err := environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	return environment, administrator
+}
+
+func controlPlanePrograms() string {
+	if directory := os.Getenv("KUBEBUILDER_ASSETS"); directory != "" {
+		return directory
+	}
+	built, err := filepath.Glob(filepath.Join("..", "..", "bin", "controlplane-*"))
+	Expect(err).NotTo(HaveOccurred())
+	Expect(built).NotTo(BeEmpty(), "no control plane to test against: run 'make controlplane' first")
+	return built[len(built)-1]
+}
+
+// grantOperatorRole gives the operator the very role that it is installed with.
+func grantOperatorRole() {
+	manifest, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", "role.yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	var role rbacv1.ClusterRole
+	Expect(yaml.UnmarshalStrict(manifest, &role)).To(Succeed())
+	Expect(admin.Create(ctx, &role)).To(Succeed())
+	Expect(admin.Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "operator"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}},
+	})).To(Succeed())
+}
+
+// runningOperator is the controller in a manager of its own. Stopped and started, it remembers nothing.
+type runningOperator struct {
+	config   *rest.Config
+	registry *prometheus.Registry
+	cancel   context.CancelFunc
+	done     chan struct{}
+}
+
+func (o *runningOperator) start() {
+	manager, err := ctrl.NewManager(rest.CopyConfig(o.config), ctrl.Options{
+		Scheme:     scheme,
+		Cache:      CacheOptions(nil),
+		Client:     ClientOptions(),
+		Metrics:    metricsserver.Options{BindAddress: "0"},
+		Controller: config.Controller{SkipNameValidation: new(true)},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	allowed, err := jupico.NewAllowList(emulators.allowed()...)
+	Expect(err).NotTo(HaveOccurred())
+	o.registry = prometheus.NewRegistry()
+	running, cancel := context.WithCancel(ctx)
+	o.cancel, o.done = cancel, make(chan struct{})
+	Expect(SetUp(running, manager, Options{
+		MaxConcurrentReconciles: 8,
+		Checker:                 checker.New(allowed, jupico.Config{Timeout: checkTimeout, UserAgent: "test"}, &testClock),
+		Clock:                   &testClock,
+		Metrics:                 o.registry,
+	})).To(Succeed())
+	go func() {
+		defer GinkgoRecover()
+		defer close(o.done)
+		Expect(manager.Start(running)).To(Succeed())
+	}()
+	Expect(manager.GetCache().WaitForCacheSync(running)).To(BeTrue())
+}
+
+func (o *runningOperator) stop() {
+	o.cancel()
+	<-o.done
+}
+
+// emulatorPool serves many emulators on one port, each under a base URL of its own that the operator allows.
+type emulatorPool struct {
+	server *httptest.Server
+	ca     *jupicotest.CA
+	mu     sync.Mutex
+	taken  []*jupicotest.Emulator
+}
+
+const emulatorPoolSize = 200
+
+func newEmulatorPool() *emulatorPool {
+	ca, err := jupicotest.NewCA()
+	Expect(err).NotTo(HaveOccurred())
+	pool := &emulatorPool{ca: ca}
+	pool.server = jupicotest.NewServer(pool, ca)
+	return pool
+}
+
+// shiftedClock is the real clock, moved ahead when a test says so.
+type shiftedClock struct{ offset atomic.Int64 }
+
+func (c *shiftedClock) Now() time.Time                  { return time.Now().Add(time.Duration(c.offset.Load())) }
+func (c *shiftedClock) Since(t time.Time) time.Duration { return c.Now().Sub(t) }
+func (c *shiftedClock) advance(d time.Duration)         { c.offset.Add(int64(d)) }
+
+// syncBuffer collects what is logged.
+type syncBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+func emulatorPath(i int) string { return fmt.Sprintf("/e%d", i) }

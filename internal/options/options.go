@@ -1,0 +1,104 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package options holds the operator's flags.
+package options
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/jupico-operator/jupico-operator/internal/jupico"
+)
+
+// Options are the operator's settings. --kubeconfig is controller-runtime's own flag.
+type Options struct {
+	Namespaces              []string
+	MaxConcurrentReconciles int
+	KubeAPIQPS              float64
+	KubeAPIBurst            int
+	AllowedEndpoints        []string
+	CheckTimeout            time.Duration
+	LeaderElect             bool
+	MetricsBindAddress      string
+	MetricsSecure           bool
+	HealthProbeBindAddress  string
+}
+
+// BindFlags registers the flags and their defaults.
+func (o *Options) BindFlags(fs *flag.FlagSet) {
+	fs.Func("namespaces", "Comma-separated `names` of the namespaces to work in. When left out, all.",
+		func(value string) error {
+			o.Namespaces = append(o.Namespaces, splitList(value)...)
+			return nil
+		})
+	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 16,
+		"How many resources are worked on at the same time.")
+	fs.Float64Var(&o.KubeAPIQPS, "kube-api-qps", -1,
+		"Requests a second to the Kubernetes API server. Negative: no limit here, the server's fairness decides.")
+	fs.IntVar(&o.KubeAPIBurst, "kube-api-burst", 0,
+		"Requests to the Kubernetes API server at once. Needed where --kube-api-qps is positive.")
+	fs.Func("allowed-endpoint", "Base `URL`, such as https://jupico-gw.corp.example, that credentials may be sent to "+
+		"beside Jupico's own two hosts. Scheme, host, port and path must match exactly. May be given more than once.",
+		func(value string) error {
+			o.AllowedEndpoints = append(o.AllowedEndpoints, splitList(value)...)
+			return nil
+		})
+	fs.DurationVar(&o.CheckTimeout, "check-timeout", 10*time.Second,
+		"How long one request to Jupico may take in all.")
+	fs.BoolVar(&o.LeaderElect, "leader-elect", false,
+		"Elect a leader, so that only one of several replicas works.")
+	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", "0",
+		"`Address` that metrics are served on, such as :8443. 0: none.")
+	fs.BoolVar(&o.MetricsSecure, "metrics-secure", true,
+		"Serve metrics over HTTPS, to whom the cluster lets get /metrics. When false, over plain HTTP to everybody.")
+	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081",
+		"`Address` that /healthz and /readyz are served on. 0: none.")
+}
+
+func splitList(value string) []string {
+	var items []string
+	for item := range strings.SplitSeq(value, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// Validate says what is wrong with the settings, all of it at once.
+func (o *Options) Validate() error {
+	var problems []error
+	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
+	for _, namespace := range o.Namespaces {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			problem("--namespaces: %q is not a namespace's name", namespace)
+		}
+	}
+	if o.MaxConcurrentReconciles < 1 {
+		problem("--max-concurrent-reconciles: %d is less than 1", o.MaxConcurrentReconciles)
+	}
+	if o.KubeAPIQPS == 0 {
+		problem("--kube-api-qps: 0 would let nothing through; a negative number means no limit")
+	}
+	if o.KubeAPIQPS > 0 && o.KubeAPIBurst < 1 {
+		problem("--kube-api-burst: must be at least 1 beside --kube-api-qps")
+	}
+	if _, err := o.AllowList(); err != nil {
+		problem("--allowed-endpoint: %w", err)
+	}
+	if o.CheckTimeout < time.Second || o.CheckTimeout > time.Minute {
+		problem("--check-timeout: %s is not between 1s and 1m", o.CheckTimeout)
+	}
+	return errors.Join(problems...)
+}
+
+// AllowList returns the endpoints that credentials may be sent to.
+func (o *Options) AllowList() (jupico.AllowList, error) {
+	return jupico.NewAllowList(o.AllowedEndpoints...)
+}
