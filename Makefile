@@ -1,0 +1,171 @@
+# jupico-operator. `make` alone lists the targets.
+
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+# One after the other: the long builds use every core anyway, and their output would mix.
+.NOTPARALLEL:
+
+# Whatever a user's shell says, builds are the same: from the modules in go.sum, without a version control system.
+export GOFLAGS := -mod=readonly -buildvcs=false
+export GOWORK := off
+
+BIN := $(CURDIR)/bin
+KUBECTL ?= kubectl
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo v0.1.0)
+IMAGE := jupico-operator
+IMG ?=
+
+CONTROLLER_GEN := $(BIN)/controller-gen
+KUSTOMIZE := $(BIN)/kustomize
+CRD_REF_DOCS := $(BIN)/crd-ref-docs
+GOLANGCI_LINT := $(BIN)/golangci-lint
+
+# What `make generate manifests build-installer` writes, and `make verify` compares.
+GENERATED := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/api.md dist
+
+# Another name than MAKE, so that `make -n` does not run it.
+SUBMAKE := $(MAKE)
+
+heading = @printf '\n==> %s\n' "$(1)"
+
+##@ General
+
+.PHONY: help
+help: ## List the targets.
+	@awk 'BEGIN { FS = ":.*## "; print "make <target>" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: build ## See it work, from a bare machine: control plane, emulator, operator. ONCE=1 ends by itself.
+	@CGO_ENABLED=0 go build -o $(BIN)/demo ./hack/demo
+	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
+		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
+
+.PHONY: test
+test: verify vet lint test-go ## Everything that must hold: generated files, vet, lint, all tests, coverage.
+	$(call heading,All is well)
+
+##@ Development
+
+.PHONY: generate
+generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Write the deepcopy methods and docs/api.md.
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+	mkdir -p docs
+	$(CRD_REF_DOCS) --source-path=api --config=hack/docs/config.yaml --templates-dir=hack/docs/templates \
+		--renderer=markdown --output-path=docs/api.md --log-level=ERROR
+
+.PHONY: manifests
+manifests: $(CONTROLLER_GEN) ## Write the CRD and the operator's ClusterRole into config/.
+	$(CONTROLLER_GEN) rbac:roleName=manager-role crd paths="./api/...;./internal/controller/..." \
+		output:crd:artifacts:config=config/crd/bases output:rbac:artifacts:config=config/rbac
+
+.PHONY: build-installer
+build-installer: $(KUSTOMIZE) ## Write dist/: crds.yaml, operator.yaml, and both in install.yaml.
+	mkdir -p dist
+	$(KUSTOMIZE) build config/crd >dist/crds.yaml
+	$(KUSTOMIZE) build config/operator >dist/operator.yaml
+	$(KUSTOMIZE) build config/default >dist/install.yaml
+
+.PHONY: fmt
+fmt: ## Format the code.
+	go fmt ./...
+
+.PHONY: verify
+verify: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(KUSTOMIZE) ## Check that generated files are up to date, in a copy.
+	$(call heading,Generated files (half a minute))
+	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+		tar -cf - --exclude=./bin --exclude=./.git . | tar -xf - -C "$$copy"; \
+		(cd "$$copy" && rm -rf $(GENERATED)); \
+		MAKEFLAGS= $(SUBMAKE) --no-print-directory -C "$$copy" BIN=$(BIN) generate manifests build-installer >/dev/null; \
+		stale=; \
+		for path in $(GENERATED); do diff -ruN "$$path" "$$copy/$$path" || stale+=" $$path"; done; \
+		if [ -n "$$stale" ]; then \
+			echo "Not up to date:$$stale: run make generate manifests build-installer" >&2; exit 1; \
+		fi; \
+		echo "up to date"
+
+.PHONY: vet
+vet: ## Run go vet.
+	$(call heading,go vet (2 to 4 min on two cold cores))
+	go vet ./...
+
+.PHONY: lint
+lint: $(GOLANGCI_LINT) ## Run golangci-lint, with the Kubernetes API linter.
+	$(call heading,golangci-lint (1 to 2 min cold))
+	$(GOLANGCI_LINT) run
+
+.PHONY: lint-fix
+lint-fix: $(GOLANGCI_LINT) ## Let golangci-lint mend what it can.
+	$(GOLANGCI_LINT) run --fix
+
+.PHONY: test-go
+test-go: ## Run all tests with the race detector, against a real kube-apiserver, and check the coverage.
+	$(call heading,Control plane for the tests)
+	@hack/controlplane/ensure.sh
+	$(call heading,Tests with the race detector (3 to 6 min on two cold cores))
+	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
+		KUBEBUILDER_ASSETS="$$assets" CGO_ENABLED=1 go test -race -count=1 -timeout=15m \
+			-covermode=atomic -coverpkg=./internal/... -coverprofile=cover.out ./...
+	$(call heading,Coverage)
+	@hack/coverage.sh cover.out
+
+.PHONY: unit
+unit: ## Run the tests that need no control plane: seconds.
+	go test $$(go list ./... | grep -v -e /internal/controller -e /test/)
+
+.PHONY: controlplane
+controlplane: ## Make sure of etcd, kube-apiserver and kubectl; the last line is their directory.
+	@hack/controlplane/ensure.sh
+
+.PHONY: clean
+clean: ## Remove what was built. The control plane takes about 10 minutes to build again.
+	rm -rf $(BIN) cover.out
+
+##@ Build
+
+.PHONY: build
+build: ## Build bin/manager and bin/jupico-emulator.
+	$(call heading,Building the operator and the emulator (1 to 2 min on two cold cores))
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/manager ./cmd
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/jupico-emulator ./cmd/jupico-emulator
+
+.PHONY: run
+run: build ## Run the operator here, against the cluster that kubectl points at. ARGS="--zap-log-level=debug".
+	$(BIN)/manager $(ARGS)
+
+##@ Cluster (the one that kubectl points at)
+
+.PHONY: install
+install: $(KUSTOMIZE) ## Install the CRDs.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply -f -
+
+.PHONY: uninstall
+uninstall: $(KUSTOMIZE) ## Remove the CRDs, and with them every JupicoCredential and the Secrets that they own.
+	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: $(KUSTOMIZE) ## Install the CRDs and the operator. IMG=registry/image:tag for an image of your own.
+	$(KUSTOMIZE) build config/default $(if $(IMG),| sed 's|image: $(IMAGE):.*|image: $(IMG)|') | $(KUBECTL) apply -f -
+
+.PHONY: undeploy
+undeploy: $(KUSTOMIZE) ## Remove the operator. CRDs, resources and Secrets stay.
+	$(KUSTOMIZE) build config/operator | $(KUBECTL) delete --ignore-not-found -f -
+
+# Tools are pinned in modules of their own, and built again only when these change.
+
+build_tool = @echo "Building $(notdir $@) ($(3) on two cold cores) ..."; \
+	mkdir -p $(BIN); cd $(1); CGO_ENABLED=0 go build -o $@ $(2); touch $@
+
+$(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
+	$(call build_tool,hack/tools,sigs.k8s.io/controller-tools/cmd/controller-gen,1 to 2 min)
+
+$(CRD_REF_DOCS): hack/tools/go.mod hack/tools/go.sum
+	$(call build_tool,hack/tools,github.com/elastic/crd-ref-docs,half a minute)
+
+$(KUSTOMIZE): hack/tools/go.mod hack/tools/go.sum
+	$(call build_tool,hack/tools,sigs.k8s.io/kustomize/kustomize/v5,half a minute)
+
+$(GOLANGCI_LINT): hack/lint/go.mod hack/lint/go.sum
+	$(call build_tool,hack/lint,sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter,1 to 3 min)

@@ -1,0 +1,114 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// demo is what runs, and where.
+type demo struct {
+	dir    string // everything that is written
+	assets string // etcd, kube-apiserver and kubectl
+
+	controlPlane *envtest.Environment
+	kubeconfig   string // the administrator's
+	client       client.Client
+
+	emulator    *process
+	emulatorURL string
+	adminURL    string
+	operator    *process
+}
+
+// newDemo makes sure of what the demo needs.
+func newDemo() (*demo, error) {
+	assets := os.Getenv("KUBEBUILDER_ASSETS")
+	if assets == "" {
+		return nil, errors.New("KUBEBUILDER_ASSETS must name the directory of etcd, kube-apiserver and kubectl: " +
+			"run make demo, which sets it")
+	}
+	for _, path := range []string{"bin/manager", "bin/jupico-emulator", "config/samples/kustomization.yaml"} {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("%w: run make demo, in the repository's root", err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "jupico-demo-")
+	if err != nil {
+		return nil, err
+	}
+	// kustomize compares real paths, and a temporary directory may be behind a symbolic link.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return nil, err
+	}
+	// So that what others put into temporary directories is removed with ours.
+	return &demo{dir: dir, assets: assets}, os.Setenv("TMPDIR", dir)
+}
+
+func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
+
+// close ends every process and removes every file. The operator ends before what it talks to.
+func (d *demo) close() error {
+	fmt.Println("\nCleaning up ...")
+	errs := []error{d.operator.stop(), d.emulator.stop()}
+	if d.controlPlane != nil {
+		errs = append(errs, d.controlPlane.Stop())
+	}
+	errs = append(errs, os.RemoveAll(d.dir))
+	return errors.Join(errs...)
+}
+
+// explain prints what helps to see why a step failed.
+func (d *demo) explain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for _, p := range []*process{d.emulator, d.operator} {
+		if p != nil {
+			fmt.Printf("\n--- The last lines of the log of %s\n%s", p.name, p.tail(40))
+		}
+	}
+	if d.client == nil {
+		return
+	}
+	for _, args := range [][]string{{"get", "jcred", "-o", "yaml"}, {"get", "events"}} {
+		fmt.Println()
+		if err := d.kubectl(ctx, args...); err != nil {
+			fmt.Println(err)
+		}
+	}
+}
+
+// stayUp waits for Ctrl-C, and says what can be done meanwhile.
+func (d *demo) stayUp(ctx context.Context) error {
+	fmt.Printf(`
+It stays up until Ctrl-C. In another terminal:
+
+  export KUBECONFIG=%s
+  alias kubectl=%s
+  kubectl get jcred -o wide --watch
+  kubectl explain jupicocredential.spec
+  kubectl describe jcred payments
+  tail -f %s
+  curl -X POST %s/wipe    # or /reset, and see cmd/jupico-emulator for more
+  kubectl annotate jcred payments --overwrite %s=$(date +%%s%%N)
+`, d.kubeconfig, d.kubectlPath(), d.operator.log, d.adminURL, checkRequest)
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-d.emulator.exited:
+		d.explain(ctx)
+		return d.emulator.failure()
+	case <-d.operator.exited:
+		d.explain(ctx)
+		return d.operator.failure()
+	}
+}

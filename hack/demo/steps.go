@@ -1,0 +1,161 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+)
+
+// checkRequest is the annotation that asks for a check now.
+const checkRequest = v1alpha1.AnnotationCheckRequestedAt
+
+// step is one of those that the demo takes in order.
+type step struct {
+	title string
+	do    func(context.Context) error
+}
+
+func (d *demo) steps() []step {
+	return []step{
+		{"Start etcd and kube-apiserver", d.startControlPlane},
+		{"Install the CRD and the operator's permissions", d.install},
+		{"Start the emulator of Jupico's API", d.startEmulator},
+		{"Start the operator", d.startOperator},
+		{"Apply config/samples: the shared sandbox's login, and a JupicoCredential that names it", d.applySamples},
+		{"The login is proven, and its token delivered", d.seeReady},
+		{"The sandbox is reset: the account is gone", d.seeSandboxReset},
+		{"The account is there again", d.seeRestored},
+		{"Somebody deletes the Secret", d.seeSecretBack},
+	}
+}
+
+func (d *demo) install(ctx context.Context) error {
+	output, err := d.kubectlOutput(ctx, "apply", "-k", "config/default")
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, output)
+	}
+	fmt.Printf("   %d objects were created. There is no node here, so the Deployment among them stays as it is:\n"+
+		"   the operator runs as a process instead.\n", strings.Count(output, "\n"))
+	return d.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=20s",
+		"crd/jupicocredentials.credentials.jupico.dev")
+}
+
+var (
+	servingAPI   = regexp.MustCompile(`(?m)^Serving the API on (\S+)$`)
+	servingAdmin = regexp.MustCompile(`(?m)^Serving the admin API on (\S+)$`)
+)
+
+func (d *demo) startEmulator(ctx context.Context) error {
+	var err error
+	d.emulator, err = start("the emulator", d.path("emulator.log"), "bin/jupico-emulator",
+		"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file="+d.path("emulator-ca.crt"))
+	if err != nil {
+		return err
+	}
+	err = d.waitFor(ctx, 10*time.Second, func(context.Context) (string, bool) {
+		log := d.emulator.tail(10)
+		api, admin := servingAPI.FindSubmatch(log), servingAdmin.FindSubmatch(log)
+		if api == nil || admin == nil {
+			return string(log), false
+		}
+		d.emulatorURL, d.adminURL = string(api[1]), string(admin[1])
+		return "", true
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Printf("   It serves on %s, and knows the published account only.\n", d.emulatorURL)
+	fmt.Println("   Like the published API key, it wants a newline at the end of the login: not what RFC 7617 says.")
+	return nil
+}
+
+func (d *demo) startOperator(context.Context) error {
+	kubeconfig, err := d.writeOperatorKubeconfig()
+	if err != nil {
+		return err
+	}
+	args := []string{"--kubeconfig=" + kubeconfig, "--allowed-endpoint=" + d.emulatorURL, "--health-probe-bind-address=0"}
+	d.operator, err = start("the operator", d.path("operator.log"), "bin/manager", args...)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("   $ bin/manager --kubeconfig=%s \\\n       --allowed-endpoint=%s\n", kubeconfig, d.emulatorURL)
+	fmt.Println("   It is its service account, so it may do what config/rbac lets it do and no more.")
+	return nil
+}
+
+const overlay = `apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namespace: default
+resources:
+- %s
+patches:
+- target:
+    kind: JupicoCredential
+  patch: |-
+    - op: add
+      path: /spec/endpoint
+      value: {url: %q, caBundle: %s}
+`
+
+// applySamples applies config/samples with the endpoint of the emulator.
+func (d *demo) applySamples(ctx context.Context) error {
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	if root, err = filepath.EvalSymlinks(root); err != nil {
+		return err
+	}
+	dir := d.path("samples")
+	samples, err := filepath.Rel(dir, filepath.Join(root, "config", "samples"))
+	if err != nil {
+		return err
+	}
+	ca, err := os.ReadFile(d.path("emulator-ca.crt"))
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	content := fmt.Sprintf(overlay, samples, d.emulatorURL, base64.StdEncoding.EncodeToString(ca))
+	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(content), 0o600); err != nil {
+		return err
+	}
+	fmt.Println("   A patch sets spec.endpoint to the emulator. Without it, the operator asks Jupico's own sandbox.")
+	return d.kubectl(ctx, "apply", "-k", dir)
+}
+
+// steer sends a command to the emulator's admin API.
+func (d *demo) steer(ctx context.Context, command string) error {
+	fmt.Printf("   $ curl -X POST %s%s\n", d.adminURL, command)
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.adminURL+command, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read as far as it goes
+	if response.StatusCode != http.StatusOK {
+		body, _ := io.ReadAll(io.LimitReader(response.Body, 1024))
+		return fmt.Errorf("the emulator answered %s: %s", response.Status, body)
+	}
+	return nil
+}
