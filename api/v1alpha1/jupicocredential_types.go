@@ -70,12 +70,13 @@ type JupicoCredentialSpec struct {
 	// +optional
 	Endpoint *Endpoint `json:"endpoint,omitempty"`
 
-	// credentials lists what to prove and deliver: exactly one entry.
+	// credentials lists what to prove and deliver: one entry, or two of the same account with the same permissions. The
+	// first is preferred, the second stands by, and takes its place when Jupico rejects it.
 	// +required
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=2
 	Credentials []Credential `json:"credentials,omitempty"`
 
 	// target is the Secret that the operator writes, in the namespace of this resource.
@@ -222,8 +223,8 @@ type Target struct {
 
 // JupicoCredentialStatus says what is known of the credential and of the target.
 type JupicoCredentialStatus struct {
-	// conditions are Ready, CredentialAccepted, SecretSynced, EndpointAvailable, and, only when True, Reconciling and
-	// Stalled.
+	// conditions are Ready, CredentialAccepted, SecretSynced, EndpointAvailable, with two credentials Redundant, and, only
+	// when True, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -248,7 +249,7 @@ type JupicoCredentialStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=2
 	Credentials []CredentialStatus `json:"credentials,omitempty"`
 
 	// lastCheckTime is when the last check ended.

@@ -34,3 +34,6 @@ const (
 
 // MaxCheckRequestLength is the bound, in characters, of status.lastHandledCheckRequest. A longer annotation is clipped.
 const MaxCheckRequestLength = 256
+
+// MaxCredentials is the bound of spec.credentials: a preferred one, and one that stands by.
+const MaxCredentials = 2
