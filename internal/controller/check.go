@@ -9,62 +9,63 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
-	"github.com/jupico-operator/jupico-operator/internal/checker"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 	"github.com/jupico-operator/jupico-operator/internal/decision"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// check makes the checks of a plan. The only error is that of a context that ended, whose outcomes say nothing.
+// check makes the checks of a plan, and those that their outcomes ask for. The only error is that of a context that
+// ended, whose outcomes say nothing.
 func (r *Reconciler) check(
 	ctx context.Context, s *sight, known *memory, plan decision.Plan,
-) (decision.Outcomes, error) {
-	var outcomes decision.Outcomes
-	if plan.Candidate {
-		result := r.checkCandidate(ctx, s, plan)
-		outcomes.Candidate = &result
-		known.remember(s.candidate, result)
+) ([]decision.Outcome, error) {
+	var outcomes []decision.Outcome
+	for _, check := range plan.Checks {
+		if check.Entry == decision.Deployed && decision.IsReplaced(s.facts, plan, outcomes) {
+			continue
+		}
+		outcomes = append(outcomes, r.make(ctx, s, known, check))
 	}
-	isReplaced := outcomes.Candidate != nil && outcomes.Candidate.Outcome.Class() == outcome.Acceptance
-	if plan.Deployed && !isReplaced {
-		result := r.ask(ctx, s, known.deployed.endpoint, known.deployed.token)
-		outcomes.Deployed = &result
+	for _, check := range decision.FollowUp(s.facts, outcomes) {
+		outcomes = append(outcomes, r.make(ctx, s, known, check))
 	}
 	return outcomes, ctx.Err()
 }
 
-// checkCandidate tries one form of a login's token or, when the plan says so and that is Rejected, the other one too.
-func (r *Reconciler) checkCandidate(ctx context.Context, s *sight, plan decision.Plan) decision.CandidateOutcome {
-	try := func(form v1alpha1.TokenForm) decision.CandidateOutcome {
+// make checks one form of a login's token or, when the check says so and that is Rejected, the other one too.
+func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check decision.Check) decision.Outcome {
+	if check.Entry == decision.Deployed {
+		return r.ask(ctx, s, check, *known.deployed)
+	}
+	c := s.candidates[check.Entry]
+	try := func(form v1alpha1.TokenForm) decision.Outcome {
 		if s.caProblem != nil {
 			r.metrics.checked(s.resource, *s.caProblem)
-			return decision.CandidateOutcome{Result: *s.caProblem, Form: form}
+			return decision.Outcome{Entry: check.Entry, Result: *s.caProblem, Form: form}
 		}
-		token := s.candidate.credential.Token(credential.Form(form))
-		return decision.CandidateOutcome{Result: r.ask(ctx, s, s.candidate.endpoint, token), Form: form}
+		token := proof{token: c.credential.Token(credential.Form(form)), endpoint: c.endpoint}
+		result := r.ask(ctx, s, check, token)
+		result.Form = form
+		if result.RetryAt.IsZero() && result.Outcome.Class() == outcome.Acceptance {
+			known.entry(s.resource.Spec.Credentials[check.Entry].Name).proven = &token // and so may be written
+		}
+		return result
 	}
-	result := try(plan.Form)
-	if result.Outcome == outcome.Rejected && plan.BothForms {
-		return decision.MoreSpecific(result, try(otherForm(plan.Form)))
+	result := try(check.Form)
+	if result.RetryAt.IsZero() && result.Outcome == outcome.Rejected && check.BothForms {
+		check.Urgent = true // a round of two forms is not broken up
+		return decision.MoreSpecific(result, try(otherForm(check.Form)))
 	}
 	return result
 }
 
-func (r *Reconciler) ask(
-	ctx context.Context, s *sight, where checker.Endpoint, token credential.Token,
-) outcome.Result {
-	result := r.checker.Check(ctx, where, token)
+func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, what proof) decision.Outcome {
+	began := r.clock.Now()
+	result := r.checker.Check(ctx, what.endpoint, what.token)
 	r.metrics.checked(s.resource, result)
-	log.FromContext(ctx).V(1).Info("Checked token", "endpoint", where.URL, "outcome", result.Outcome,
+	log.FromContext(ctx).V(1).Info("Checked token", "endpoint", what.endpoint.URL, "outcome", result.Outcome,
 		"detail", result.Detail, "duration", result.Duration)
-	return result
-}
-
-// remember keeps what may be written: a token that was just accepted.
-func (m *memory) remember(c *candidate, result decision.CandidateOutcome) {
-	if result.Outcome.Class() == outcome.Acceptance {
-		m.proven = &proof{token: c.credential.Token(credential.Form(result.Form)), endpoint: c.endpoint}
-	}
+	return decision.Outcome{Entry: check.Entry, Result: result, Began: began, Ended: r.clock.Now()}
 }
 
 func otherForm(form v1alpha1.TokenForm) v1alpha1.TokenForm {

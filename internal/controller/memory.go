@@ -36,18 +36,55 @@ type memory struct {
 	// statusVersion is the resourceVersion of the last status that was written.
 	statusVersion string
 
-	source sourceMemory
-	ca     caMemory
-	// recorded is the candidate that the status is about.
-	recorded *candidate
-	// proven is the candidate's token as the API accepted it.
-	proven *proof
+	// entries of spec.credentials, by name.
+	entries map[string]*entryMemory
+	ca      caMemory
 	// deployed is the token in the target.
 	deployed *proof
 
 	repairs  *rate.Limiter
 	rival    string // the field manager whose change was put right last
 	requests *rate.Limiter
+}
+
+// entryMemory is what is known of one entry.
+type entryMemory struct {
+	source sourceMemory
+	// recorded is the candidate that the status is about.
+	recorded *candidate
+	// proven is the candidate's token as the API accepted it.
+	proven *proof
+}
+
+// entry returns the memory of an entry, which may be empty.
+func (m *memory) entry(name string) *entryMemory {
+	if m.entries == nil {
+		m.entries = map[string]*entryMemory{}
+	}
+	if m.entries[name] == nil {
+		m.entries[name] = &entryMemory{}
+	}
+	return m.entries[name]
+}
+
+// provenOf returns the token of an entry of the spec as the API accepted it.
+func (m *memory) provenOf(s *sight, entry int) *proof {
+	return m.entry(s.resource.Spec.Credentials[entry].Name).proven
+}
+
+// record notes which candidates the status is about, once it is written, and forgets entries that are no more.
+func (m *memory) record(s *sight) {
+	m.evaluated = true
+	if s.resource.Spec.Suspend {
+		return // nothing was looked at
+	}
+	kept := map[string]*entryMemory{}
+	for i := range s.resource.Spec.Credentials {
+		name := s.resource.Spec.Credentials[i].Name
+		kept[name] = m.entry(name)
+		kept[name].recorded = s.candidates[i]
+	}
+	m.entries = kept
 }
 
 // candidate is a credential and where it is to be checked.

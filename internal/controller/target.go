@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/util/retry"
@@ -42,14 +41,14 @@ func (r *Reconciler) deliver(
 	case s.target != nil && !isOurs(s.target, s.resource):
 		return conflict(s.resource), nil
 	case verdict.Deploy:
-		return r.write(ctx, s, known, known.proven)
+		return r.write(ctx, s, known, known.provenOf(s, verdict.Entry))
 	case !verdict.Keep:
 		return decision.Target{}, nil
 	}
 	if known.deployed == nil {
-		known.deployed = known.proven
+		known.deployed = known.provenOf(s, verdict.Entry)
 	}
-	if s.facts.TargetDrifted || s.facts.SpecEdited() {
+	if s.facts.TargetDrifted || s.facts.Unwritten() || s.facts.SpecEdited() {
 		return r.write(ctx, s, known, known.deployed)
 	}
 	return known.contested(s, decision.Target{Holds: true}), nil
@@ -237,14 +236,6 @@ func isAsLeft(left *v1alpha1.TargetStatus, seen *metav1.PartialObjectMetadata, n
 	}
 	order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, left.ResourceVersion)
 	return err == nil && order <= 0
-}
-
-// isUnwritten reports whether the last write of the target did not succeed, or did not last. The target then is as the
-// status left it, and yet not as it should be.
-func isUnwritten(resource *v1alpha1.JupicoCredential) bool {
-	synced := meta.FindStatusCondition(resource.Status.Conditions, v1alpha1.ConditionSecretSynced)
-	return synced != nil &&
-		(synced.Reason == v1alpha1.ReasonTargetWriteFailed || synced.Reason == v1alpha1.ReasonTargetContested)
 }
 
 // mayRepair lets a repair through, unless there were too many in a row.

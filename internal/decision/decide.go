@@ -179,8 +179,8 @@ func (v *Verdict) isDeployable(i int) bool {
 		record.ConsecutiveRejected == 0 && v.proven(i)
 }
 
-// isPreferred reports whether a candidate goes before a deployed token that is not rejected. An edit acts at once, and
-// the way back after a rejection takes two acceptances in a row.
+// isPreferred reports whether a candidate goes before a deployed token that is not rejected. An edit acts at once, also
+// when its write has to be tried again, and the way back after a rejection takes two acceptances in a row.
 func (v *Verdict) isPreferred(i int) bool {
 	entry := &v.history.entries[i]
 	switch rank := v.history.rank(); {
@@ -189,12 +189,12 @@ func (v *Verdict) isPreferred(i int) bool {
 	case i == rank, rank == len(v.history.entries): // what this source, or one that is not asked for any more, held before
 		return true
 	default:
-		return v.facts.SpecEdited() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
+		return v.facts.SpecEdited() || v.facts.Unwritten() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
 	}
 }
 
-// acceptedAfterRejection reports whether a candidate was accepted by a check that began after the deployed token was
-// rejected.
+// acceptedAfterRejection reports whether a candidate was accepted, in this round, by a check that began after the
+// deployed token was rejected; or in an earlier one, when it could not be written then.
 func (v *Verdict) acceptedAfterRejection(i int) bool {
 	rejected := v.history.deployed.LastRejected
 	if rejected == nil {
@@ -205,11 +205,9 @@ func (v *Verdict) acceptedAfterRejection(i int) bool {
 		since = v.rejection.Ended
 	}
 	begunAfter := func(o Outcome) bool { return o.Entry == i && o.isAcceptance() && !o.Began.Before(since) }
-	if slices.ContainsFunc(v.outcomes, begunAfter) {
-		return true
-	}
 	accepted := v.history.entries[i].LastAcceptedTime
-	return accepted != nil && accepted.After(rejected.Time.Time)
+	return slices.ContainsFunc(v.outcomes, begunAfter) ||
+		v.facts.Unwritten() && accepted != nil && !accepted.Before(&rejected.Time)
 }
 
 // proven reports whether this process saw a candidate accepted, be it just now.

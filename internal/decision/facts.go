@@ -14,6 +14,8 @@ package decision
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
@@ -94,4 +96,12 @@ func (o Outcome) isRejection() bool {
 // SpecEdited reports whether the spec was edited since the last evaluation.
 func (f Facts) SpecEdited() bool {
 	return f.Resource.Generation != f.Resource.Status.ObservedGeneration
+}
+
+// Unwritten reports whether the last write of the target did not succeed, or did not last. The target then may be as the
+// status left it, and yet not as it should be.
+func (f Facts) Unwritten() bool {
+	synced := meta.FindStatusCondition(f.Resource.Status.Conditions, v1alpha1.ConditionSecretSynced)
+	return synced != nil &&
+		(synced.Reason == v1alpha1.ReasonTargetWriteFailed || synced.Reason == v1alpha1.ReasonTargetContested)
 }

@@ -98,6 +98,9 @@ func (h *history) meet(f Facts) {
 				entry.NextCheckTime, entry.ConsecutiveRejected = nil, 0
 			}
 		case entry.TokenForm == source.DeployedForm:
+			if h.deployed.LastCheckTime != nil && entry.LastCheckTime.Before(h.deployed.LastCheckTime) {
+				entry.CheckRecord = h.deployed.CheckRecord // the later one holds
+			}
 			h.deployed.CheckRecord = entry.CheckRecord
 		default: // of another form, and so another token
 			continue

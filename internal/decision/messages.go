@@ -178,20 +178,20 @@ func (s view) unprovenMessage(result outcome.Outcome) string {
 	message := fmt.Sprintf("The first check of credential %q at %s is under way.",
 		s.resource.Spec.Credentials[s.focus].Name, s.endpoint)
 	if result != v1alpha1.ReasonChecking {
-		message = s.noEvidence(result)
+		message = s.noEvidence(result, "")
+		if said := s.endpointAvailable(); said.reason == string(result) {
+			message = said.message // with the detail of the check that it is about
+		}
 	}
 	return message + s.lastKnownGoodMessage()
 }
 
-func (s view) noEvidenceMessage() string { return s.noEvidence(s.last.Outcome) }
+func (s view) noEvidenceMessage() string { return s.noEvidence(s.last.Outcome, s.last.Detail) }
 
 // noEvidence says what came instead of evidence, and what to do about it.
-func (s view) noEvidence(result outcome.Outcome) string {
-	detail := ""
-	if s.last != nil && s.last.Outcome == result && s.last.Detail != "" {
-		detail = " (" + s.last.Detail + ")"
-	} else if said := s.previous(v1alpha1.ConditionEndpointAvailable); said != nil && said.Reason == string(result) {
-		return said.Message // with the detail of the check that it is about
+func (s view) noEvidence(result outcome.Outcome, detail string) string {
+	if detail != "" {
+		detail = " (" + detail + ")"
 	}
 	format, known := noEvidenceFormat[result]
 	if !known { // the word of another version of the operator, in a status

@@ -46,7 +46,7 @@ func NewPlan(f Facts) Plan {
 	h := recall(f)
 	by := f.Now
 	if h.anyDue(f, by) {
-		by = by.Add(scheduleOf(f.Resource).interval / 10) // what is due soon comes along, and they stay together
+		by = by.Add(scheduleOf(f.Resource).interval / 2) // what is due next comes along, and from then on they are together
 	}
 	var p Plan
 	for _, i := range h.order() {
@@ -115,7 +115,7 @@ func (f Facts) candidateIsDue(h *history, i int, by time.Time) bool {
 	// What is written must have been accepted by this process, not only according to a status that anybody may edit. That
 	// is tried at once, and then on schedule.
 	mayBeWritten := h.deployed == nil || h.parted() || h.deployed.Verdict == v1alpha1.VerdictRejected ||
-		f.TargetDrifted && i == h.active
+		(f.TargetDrifted || f.Unwritten()) && i == h.active
 	mustBeProven := mayBeWritten && !source.Proven && record.Verdict == v1alpha1.VerdictAccepted &&
 		lastCheckGaveEvidence(record)
 	return f.SpecEdited() || mustBeProven || f.isDue(record, by)
