@@ -68,6 +68,7 @@ type world struct {
 	// conflicts is how many writes of the status are yet to fail.
 	conflicts int
 	rest      bool // let a resource that is in order be after a restart
+	light     bool // look only now and then at what must hold after every evaluation
 
 	process process
 	writes  int
@@ -342,8 +343,10 @@ func (w *world) reconcile() {
 	if failed {
 		w.wakeUp = w.now.Add(time.Minute) // the work queue backs off
 	}
-	w.expectSoundStatus(f, began, wakeUp)
-	w.expectIdempotence()
+	if !w.light || w.evaluations%32 == 0 {
+		w.expectSoundStatus(f, began, wakeUp)
+		w.expectIdempotence()
+	}
 }
 
 // forget takes back the rejections that a status which could not be written was about.
@@ -396,6 +399,10 @@ func (s *secret) ref() v1alpha1.SourceStatus {
 // store carries the status through JSON.
 func (w *world) store(status v1alpha1.JupicoCredentialStatus) {
 	w.t.Helper()
+	if w.light && w.evaluations%32 != 0 {
+		w.resource.Status, w.stored = status, ""
+		return
+	}
 	encoded := encode(status)
 	if encoded == w.stored {
 		return
