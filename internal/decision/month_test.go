@@ -28,6 +28,8 @@ type month struct {
 	down, wiped bool
 	// good are the values that Jupico would accept, wiped or not.
 	good map[string]bool
+	// glitches is how many times a good token is yet to be rejected by mistake.
+	glitches int
 	// delivered are the tokens that the target ever held.
 	delivered map[string]bool
 }
@@ -89,6 +91,9 @@ func (s *month) answers(p proof) outcome.Outcome {
 	switch {
 	case s.down:
 		return outcome.Unavailable
+	case s.glitches > 0 && !s.wiped:
+		s.glitches--
+		return outcome.Rejected
 	case !s.wiped && s.good[strings.TrimSuffix(p.token, "\n")] && !strings.HasSuffix(p.token, "\n"):
 		return outcome.Accepted
 	default:
@@ -105,6 +110,8 @@ func (s *month) happen() {
 		{"quiet", func() { s.pass(s.upTo(3 * 24 * h)) }},
 		{"edit", s.editGood},
 		{"bad edit", s.editBad},
+		{"bad edit that heals", s.editThatHeals},
+		{"glitch", s.glitch},
 		{"revocation", s.revoke},
 		{"revocation", s.revoke},
 		{"outage", s.outage},
@@ -197,6 +204,35 @@ func (s *month) editBad() {
 	s.editGood()
 }
 
+// editThatHeals writes what is rejected at first, and accepted later without another edit, as a key that is yet to be
+// given its permissions is.
+func (s *month) editThatHeals() {
+	had, value := s.target.token, s.value()
+	s.writeSource(value)
+	s.pass(s.upTo(6 * h))
+	s.expectTarget(had)
+	s.good[value] = true
+	if s.isUp() {
+		s.pass(s.healing() + s.interval())
+		s.expectTarget(value)
+		s.expectReady("True/Accepted")
+	}
+}
+
+// glitch lets the API reject a good token once, of which nothing must come.
+func (s *month) glitch() {
+	if s.ready() != "True/Accepted" || !s.isUp() || !s.isFresh() || !s.accepts(0) || len(s.resource.Spec.Credentials) > 1 {
+		return
+	}
+	s.takeEvents()
+	s.glitches = 1
+	s.pass(s.interval() + m)
+	s.expectReady("True/Accepted")
+	if events := s.takeEvents(); s.glitches > 0 || len(events) > 0 {
+		s.t.Fatalf("of a single rejection came the events %q, %d rejections are left", events, s.glitches)
+	}
+}
+
 // revoke revokes the deployed token. The standby, where it is good, must take its place; else it is to be reported.
 func (s *month) revoke() {
 	token := strings.TrimSuffix(s.target.token, "\n")
@@ -221,7 +257,15 @@ func (s *month) revoke() {
 		s.expectReady("False/Revoked")
 	}
 	s.pass(s.upTo(12 * h))
-	s.editGood()
+	if s.random.IntN(2) == 0 {
+		s.editGood()
+		return
+	}
+	s.good[token] = true // the revocation is taken back
+	s.pass(s.healing() + s.interval())
+	if s.accepts(0) {
+		s.expectReady("True/Accepted")
+	}
 }
 
 // isFresh reports whether the last evidence is of the last interval, so that no retry is pending.
