@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -204,5 +206,39 @@ func TestAScrapeCountsWhatIsOverdue(t *testing.T) {
 				t.Errorf("got\n%s\nwant %s", strings.Join(got, "\n"), want)
 			}
 		})
+	}
+}
+
+// fromChecker are the metrics of the package checker that alerts are made of.
+var fromChecker = []string{
+	"jupico_endpoint_authenticates", "jupico_endpoint_breaker_open", "jupico_endpoint_mass_rejection",
+}
+
+func TestAlertsAndTheReadmeSpeakOfMetricsThatExist(t *testing.T) {
+	t.Parallel()
+	descriptions := make(chan *prometheus.Desc, 100)
+	newMetrics(noCache, clocktesting.NewFakePassiveClock(noon)).Describe(descriptions)
+	close(descriptions)
+	names := slices.Clone(fromChecker)
+	for description := range descriptions {
+		names = append(names, regexp.MustCompile(`jupico_\w+`).FindString(description.String()))
+	}
+	slices.Sort(names)
+	mentioned := func(path string) []string {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(`\bjupico_\w+`).FindAllString(string(content), -1)
+		slices.Sort(found)
+		return slices.Compact(found)
+	}
+	if got := mentioned("../../README.md"); !slices.Equal(got, names) {
+		t.Errorf("README.md speaks of\n%q, and there are\n%q", got, names)
+	}
+	for _, name := range mentioned("../../config/components/prometheus-rule/prometheus_rule.yaml") {
+		if !slices.Contains(names, name) {
+			t.Errorf("an alert is made of %s", name)
+		}
 	}
 }
