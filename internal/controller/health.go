@@ -18,8 +18,8 @@ import (
 )
 
 // patience is how long work may be overdue, without any being finished, before the work queue is taken for stuck. It is
-// several times the longest that a check, and the longest that the wait after trouble with Kubernetes, may take.
-const patience = 5 * time.Minute
+// twice the longest wait that Jupico can ask for, and many times the longest that a check may take.
+const patience = 10 * time.Minute
 
 // heartbeat tells whether the work queue moves. Whatever Jupico or the API server do, a reconcile ends, be it with an
 // error, and is a beat; only a process that needs to be restarted has work and does none.

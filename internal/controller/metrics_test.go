@@ -209,8 +209,9 @@ func TestAScrapeCountsWhatIsOverdue(t *testing.T) {
 	}
 }
 
-// fromChecker are the metrics of the package checker that alerts are made of.
+// fromChecker are the metrics of the package checker.
 var fromChecker = []string{
+	"jupico_check_waits_total", "jupico_checks_waiting", "jupico_shared_checks_total",
 	"jupico_endpoint_authenticates", "jupico_endpoint_breaker_open", "jupico_endpoint_mass_rejection",
 }
 
