@@ -19,6 +19,10 @@ const (
 	// ConditionEndpointAvailable is True when the last check gave evidence: the endpoint accepted or rejected.
 	ConditionEndpointAvailable = "EndpointAvailable"
 
+	// ConditionRedundant is True when both of two credentials are accepted, so that one may be revoked. It is absent with
+	// one credential.
+	ConditionRedundant = "Redundant"
+
 	// ConditionReconciling is present, and True, only while a generation is not yet proven and the operator goes on
 	// trying (kstatus).
 	ConditionReconciling = "Reconciling"

@@ -79,7 +79,7 @@ func newMetrics(list lister, clock clock.PassiveClock) *metrics {
 		failedOver: describe("jupico_credential_failed_over",
 			"Of a resource with two credentials: 1 when the token of the second is in the target, else 0.", resource, nil),
 		redundant: describe("jupico_credential_redundant",
-			"Of a resource with two credentials: 1 when both are accepted, else 0.", resource, nil),
+			"Of a resource with two credentials: 1 when the condition Redundant is True, else 0.", resource, nil),
 		overdue: describe("jupico_overdue_resources",
 			"Resources, not suspended, whose next check should have begun more than a minute ago.", nil, nil),
 	}
@@ -147,17 +147,13 @@ func (m *metrics) collectResource(resource *v1alpha1.JupicoCredential, samples c
 			accepted.Reason == v1alpha1.ReasonDeployedUnverifiable)
 		samples <- gauge(m.stale, oneIf(isStale), resource.Namespace, resource.Name)
 	}
-	if len(resource.Spec.Credentials) < 2 {
-		return
+	if redundant := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionRedundant); redundant != nil {
+		samples <- gauge(m.redundant, oneIf(redundant.Status == metav1.ConditionTrue), resource.Namespace, resource.Name)
 	}
-	isActive := func(entry int) bool {
-		return status.Deployed != nil && status.Deployed.Credential == resource.Spec.Credentials[entry].Name
+	if credentials := resource.Spec.Credentials; len(credentials) > 1 {
+		isStandby := status.Deployed != nil && status.Deployed.Credential == credentials[1].Name
+		samples <- gauge(m.failedOver, oneIf(isStandby), resource.Namespace, resource.Name)
 	}
-	isRefused := func(entry v1alpha1.CredentialStatus) bool { return entry.Verdict != v1alpha1.VerdictAccepted }
-	isRedundant := len(status.Credentials) == len(resource.Spec.Credentials) &&
-		!slices.ContainsFunc(status.Credentials, isRefused)
-	samples <- gauge(m.failedOver, oneIf(isActive(1)), resource.Namespace, resource.Name)
-	samples <- gauge(m.redundant, oneIf(isRedundant), resource.Namespace, resource.Name)
 }
 
 // collectEntries gathers what is known of each credential.

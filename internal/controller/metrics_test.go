@@ -120,6 +120,9 @@ func TestAScrapeTellsWhatIsKnownOfAResource(t *testing.T) {
 	t.Parallel()
 	accepted, rejected, unknown := v1alpha1.VerdictAccepted, v1alpha1.VerdictRejected, v1alpha1.VerdictUnknown
 	stale := holds(v1alpha1.ConditionCredentialAccepted, "Unknown/Stale")
+	redundant := holds(v1alpha1.ConditionRedundant, "True/BothAccepted")
+	single := holds(v1alpha1.ConditionRedundant, "False/Rejected")
+	unknowable := holds(v1alpha1.ConditionRedundant, "Unknown/Unreachable")
 	unverifiable := holds(v1alpha1.ConditionCredentialAccepted, "Unknown/DeployedUnverifiable")
 	for _, row := range []struct {
 		sentence string
@@ -140,24 +143,24 @@ func TestAScrapeTellsWhatIsKnownOfAResource(t *testing.T) {
 		{"stale, and not known any more", seen("False/CandidateRejected", deployed("first"), judged(rejected), unverifiable),
 			[]string{"active_credential first 1", "credential_accepted first 0", "credential_stale 1",
 				"resource_ready CandidateRejected 0"}},
-		{"both are good", seen("True/Accepted", withSecond, deployed("first"), judged(accepted, accepted)),
+		{"both are good", seen("True/Accepted", withSecond, redundant, deployed("first"), judged(accepted, accepted)),
 			[]string{"active_credential first 1", "credential_accepted first 1", "credential_accepted second 1",
 				"credential_failed_over 0", "credential_redundant 1", "credential_stale 0", "resource_ready Accepted 1"}},
-		{"the second stands in", seen("True/FailedOver", withSecond, deployed("second"), judged(rejected, accepted)),
+		{"the second stands in", seen("True/FailedOver", withSecond, single, deployed("second"), judged(rejected, accepted)),
 			[]string{"active_credential second 1", "credential_accepted first 0", "credential_accepted second 1",
 				"credential_failed_over 1", "credential_redundant 0", "credential_stale 0", "resource_ready FailedOver 1"}},
-		{"the second has no evidence", seen("True/Accepted", withSecond, deployed("first"), judged(accepted, unknown)),
+		{"the second has no evidence", seen("True/Accepted", withSecond, unknowable, deployed("first"), judged(accepted, unknown)),
 			[]string{"active_credential first 1", "credential_accepted first 1", "credential_failed_over 0",
 				"credential_redundant 0", "credential_stale 0", "resource_ready Accepted 1"}},
 		{"the second was added just now", seen("True/Accepted", withSecond, deployed("first"), judged(accepted)),
 			[]string{"active_credential first 1", "credential_accepted first 1", "credential_failed_over 0",
-				"credential_redundant 0", "credential_stale 0", "resource_ready Accepted 1"}},
+				"credential_stale 0", "resource_ready Accepted 1"}},
 		{"the active one left the spec", seen("True/Checking", withSecond, deployed("gone"), judged(unknown, unknown)),
-			[]string{"active_credential gone 1", "credential_failed_over 0", "credential_redundant 0",
-				"credential_stale 0", "resource_ready Checking 1"}},
+			[]string{"active_credential gone 1", "credential_failed_over 0", "credential_stale 0",
+				"resource_ready Checking 1"}},
 		{"two, and none was ever accepted", seen("False/Rejected", withSecond, judged(rejected, rejected)),
 			[]string{"credential_accepted first 0", "credential_accepted second 0", "credential_failed_over 0",
-				"credential_redundant 0", "resource_ready Rejected 0"}},
+				"resource_ready Rejected 0"}},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
 			t.Parallel()
