@@ -103,8 +103,5 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("could not set up the manager: %w", err)
 	}
-	if err := manager.AddHealthzCheck("healthz", healthz.Ping); err != nil {
-		return nil, err
-	}
 	return manager, manager.AddReadyzCheck("readyz", healthz.Ping)
 }
