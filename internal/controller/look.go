@@ -232,8 +232,11 @@ func (r *Reconciler) lookAtRequest(s *sight, known *memory) {
 		known.requests = rate.NewLimiter(rate.Every(requestEvery), requestsInARow)
 	}
 	now := s.facts.Now
-	if known.requests.AllowN(now, 1) {
-		s.facts.CheckRequested = true
+	if known.request.value != asked && known.requests.AllowN(now, 1) {
+		known.request.value, known.request.at = asked, now
+	}
+	if known.request.value == asked { // and so is tried until it is done
+		s.facts.RequestedAt = known.request.at
 		return
 	}
 	s.retryRequestAt = refilledAt(known.requests, now)

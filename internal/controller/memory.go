@@ -45,6 +45,11 @@ type memory struct {
 	repairs  *rate.Limiter
 	rival    string // the field manager whose change was put right last
 	requests *rate.Limiter
+	// request is the last one that was let through.
+	request struct {
+		value string
+		at    time.Time
+	}
 }
 
 // entryMemory is what is known of one entry.

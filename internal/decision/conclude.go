@@ -58,7 +58,7 @@ func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.T
 	if v.retryAt.IsZero() || isFirst {
 		status.ObservedGeneration = resource.Generation
 	}
-	if f.CheckRequested && !v.announced && v.retryAt.IsZero() {
+	if f.checkRequested() && !v.announced && v.retryAt.IsZero() {
 		status.LastHandledCheckRequest = CheckRequest(resource)
 	}
 	view := newView(v, target)
@@ -71,10 +71,10 @@ func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.T
 
 // nextLook is when the next check can be made. One that is due and had to be put off is not tried before its time.
 func (v *Verdict) nextLook(next *metav1.Time) *metav1.Time {
-	if next != nil && next.Time.Before(v.retryAt) || next == nil && !v.retryAt.IsZero() {
-		return &metav1.Time{Time: v.retryAt}
+	if v.retryAt.IsZero() || next != nil && next.After(v.facts.Now) && next.Time.Before(v.retryAt) {
+		return next
 	}
-	return next
+	return &metav1.Time{Time: v.retryAt}
 }
 
 // Rest reports whether a resource was left in order: its spec is what was evaluated last, its target was as it should

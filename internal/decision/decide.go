@@ -86,14 +86,14 @@ func (v *Verdict) enterDeployed(o *Outcome) {
 	if v.deployedSpeaksOfEndpoint() {
 		v.speaks(o)
 	}
-	scheduleOf(v.facts.Resource).enter(&v.history.deployed.CheckRecord, o, v.facts.CheckRequested, v.facts.Now)
+	scheduleOf(v.facts.Resource).enter(&v.history.deployed.CheckRecord, o, v.facts.checkRequested(), v.facts.Now)
 }
 
 func (v *Verdict) enterCandidate(o *Outcome) {
 	f, h := v.facts, &v.history
 	v.speaks(o)
 	record := &h.entries[o.Entry].CheckRecord
-	scheduleOf(f.Resource).enterRound(record, o, f.CheckRequested || f.SpecEdited(), f.Now)
+	scheduleOf(f.Resource).enterRound(record, o, f.checkRequested() || f.SpecEdited(), f.Now)
 	v.settleForm(o)
 	if o.Entry == h.active {
 		h.deployed.CheckRecord = *record

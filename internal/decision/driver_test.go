@@ -55,6 +55,8 @@ type world struct {
 	down map[string]outcome.Result
 	// hook, if there is one, answers in their place. Nothing means that they do.
 	hook func(p proof) outcome.Outcome
+	// putOff, if there is one, says how long a check has to wait for its slot. 0 means not at all.
+	putOff func(p proof) time.Duration
 	// mass: whatever is answered, most credentials were rejected together.
 	mass bool
 	// latency of each request.
@@ -85,6 +87,8 @@ type process struct {
 	recorded   map[string]*candidate // by the entry's name
 	proven     map[string]*proof
 	deployed   *proof
+	asked      string
+	askedAt    time.Time
 	controlled map[string]bool
 }
 
@@ -475,7 +479,12 @@ func (w *world) look() (decision.Facts, map[string]*candidate) {
 		}
 	}
 	asked := decision.CheckRequest(w.resource)
-	f.CheckRequested = asked != "" && asked != w.resource.Status.LastHandledCheckRequest
+	if asked != "" && asked != w.resource.Status.LastHandledCheckRequest {
+		if w.process.asked != asked {
+			w.process.asked, w.process.askedAt = asked, w.now
+		}
+		f.RequestedAt = w.process.askedAt
+	}
 	f.FirstContact = !w.process.controlled[w.endpoint().url] &&
 		w.down[w.endpoint().url].Outcome != outcome.CAInvalid
 	return f, recorded
@@ -580,11 +589,18 @@ func (w *world) makeCheck(f decision.Facts, check decision.Check) decision.Outco
 		w.t.Fatalf("plans the form %q of a login %t", check.Form, f.Sources[check.Entry].Login)
 	}
 	try := func(form v1alpha1.TokenForm) decision.Outcome {
-		o := w.ask(check.Entry, proof{c.token(form), c.at})
+		p := proof{c.token(form), c.at}
+		if w.putOff != nil && !check.Urgent && w.putOff(p) > 0 {
+			return decision.Outcome{Entry: check.Entry, Form: form, RetryAt: w.now.Add(w.putOff(p))}
+		}
+		o := w.ask(check.Entry, p)
 		o.Form = form
 		return o
 	}
 	result := try(check.Form)
+	if !result.RetryAt.IsZero() {
+		return result
+	}
 	if result.Outcome == outcome.Rejected && check.BothForms {
 		other := v1alpha1.TokenFormTrailingNewline
 		if check.Form == other {
@@ -732,7 +748,7 @@ func (w *world) expectSoundStatus(f decision.Facts, began, wakeUp time.Time) {
 		w.t.Helper()
 		w.t.Fatalf("%s\nstatus: %s\nfacts: %+v", fmt.Sprintf(format, args...), w.dump(), f)
 	}
-	if status.ObservedGeneration != w.resource.Generation {
+	if status.ObservedGeneration != w.resource.Generation && w.putOff == nil {
 		fail("observedGeneration is %d, the resource's is %d", status.ObservedGeneration, w.resource.Generation)
 	}
 	for _, c := range status.Conditions {
@@ -768,12 +784,12 @@ func (w *world) expectSoundStatus(f decision.Facts, began, wakeUp time.Time) {
 	if f.Resource.Spec.Suspend {
 		return
 	}
-	isRefused := w.refusal.Problem != "" || w.condition(v1alpha1.ConditionReady) == "False/TargetConflict"
+	isRefused := w.refusal.Problem != "" || w.condition(v1alpha1.ConditionReady) == "False/TargetConflict" || w.putOff != nil
 	next := status.NextCheckTime
 	if next != nil && next.Time.Before(began.Truncate(time.Second)) && !isRefused {
 		fail("nextCheckTime %s has passed at %s", next, f.Now)
 	}
-	if next != nil && (wakeUp.IsZero() || wakeUp.After(next.Time) && wakeUp.After(f.Now)) {
+	if next != nil && (wakeUp.IsZero() || wakeUp.After(next.Time) && wakeUp.After(f.Now) && w.putOff == nil) {
 		fail("wakes up at %s", wakeUp)
 	}
 	if wakeUp.IsZero() && f.Sources[0].Problem == "" {

@@ -36,8 +36,8 @@ type Facts struct {
 
 	// TargetDrifted: the target exists no more, or is not as it was last written or seen to be right.
 	TargetDrifted bool
-	// CheckRequested: a check was asked for, and may be made now.
-	CheckRequested bool
+	// RequestedAt is when a check was asked for that may be made now. Zero when none was.
+	RequestedAt time.Time
 	// FirstContact: the endpoint was not asked for anything yet.
 	FirstContact bool
 }
@@ -92,6 +92,9 @@ func (o Outcome) isAcceptance() bool {
 func (o Outcome) isRejection() bool {
 	return o.RetryAt.IsZero() && o.Outcome.Class() == outcome.Rejection
 }
+
+// checkRequested reports whether a check was asked for.
+func (f Facts) checkRequested() bool { return !f.RequestedAt.IsZero() }
 
 // SpecEdited reports whether the spec was edited since the last evaluation.
 func (f Facts) SpecEdited() bool {

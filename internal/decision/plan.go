@@ -58,7 +58,7 @@ func NewPlan(f Facts) Plan {
 		return Plan{Announce: true}
 	}
 	if h.parted() && f.DeployedKnown && f.isDue(&h.deployed.CheckRecord, by) {
-		p.Checks = append(p.Checks, Check{Entry: Deployed, Fresh: f.CheckRequested || isFreshNeeded(&h.deployed.CheckRecord)})
+		p.Checks = append(p.Checks, Check{Entry: Deployed, Fresh: f.checkRequested() || isFreshNeeded(&h.deployed.CheckRecord)})
 	}
 	return p
 }
@@ -88,10 +88,10 @@ func (h *history) anyDue(f Facts, now time.Time) bool {
 
 func (f Facts) checkOf(h *history, i int) Check {
 	entry := &h.entries[i]
-	check := Check{Entry: i, Fresh: f.CheckRequested || isFreshNeeded(&entry.CheckRecord)}
+	check := Check{Entry: i, Fresh: f.checkRequested() || isFreshNeeded(&entry.CheckRecord)}
 	if f.Sources[i].Login {
 		check.Form = cmp.Or(entry.TokenForm, v1alpha1.TokenFormStandard)
-		check.BothForms = f.CheckRequested || f.SpecEdited() || isUndecided(&entry.CheckRecord)
+		check.BothForms = f.checkRequested() || f.SpecEdited() || isUndecided(&entry.CheckRecord)
 	}
 	return check
 }
@@ -127,7 +127,13 @@ func (f Facts) isDue(record *v1alpha1.CheckRecord, by time.Time) bool {
 	if record.Verdict != v1alpha1.VerdictAccepted || unconfirmed(record) {
 		by = f.Now
 	}
-	return f.CheckRequested || due(record.NextCheckTime, by)
+	return f.isAskedFor(record) || due(record.NextCheckTime, by)
+}
+
+// isAskedFor reports whether a check that was asked for is yet to be made: of several, some may have been put off.
+func (f Facts) isAskedFor(record *v1alpha1.CheckRecord) bool {
+	return f.checkRequested() && (f.RequestedAt.Equal(f.Now) || record.LastCheckTime == nil ||
+		record.LastCheckTime.Time.Before(f.RequestedAt.Truncate(time.Second)))
 }
 
 func due(next *metav1.Time, now time.Time) bool {

@@ -7,8 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
@@ -335,5 +337,134 @@ func TestARestartBetweenTheRejectionAndTheFailoverLosesNothing(t *testing.T) {
 	w.stop()
 	w.run(m)
 	w.expectReady("True/FailedOver")
+	w.expectTarget("key")
+}
+
+func TestACandidateThatIsAcceptedLaterReplacesWhatItsSourceHeldBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.writeSource("new")
+	w.expectReady("True/CandidateRejected")
+	w.answer("new", outcome.Accepted)
+	for new := w.sent("new"); w.sent("new") == new; {
+		w.step()
+	}
+	w.expectTarget("new") // after a single acceptance, since nothing is flapping
+	w.expectReady("True/Accepted")
+}
+
+func TestInAMassRejectionNotEvenAStandbyThatIsCheckedAfterItMovesIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.answer("good", outcome.Rejected)
+	w.mass = true
+	w.step()
+	w.latency = 2 * s
+	w.askForCheck("of both, in the round that confirms the rejection")
+	w.expectReady("False/Revoked")
+	w.expectTarget("good")
+	w.touchSource()
+	w.expectTarget("good")
+	w.run(6 * m)
+	w.expectTarget("key")
+}
+
+func TestAStandbyUnderSuspicionIsNotMovedIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.answer("key", outcome.Accepted)
+	w.addStandby("key")
+	w.writeSource("bad") // so that the standby is active
+	w.expectTarget("key")
+	w.answer("good", outcome.Accepted)
+	w.refusal.Problem = "error" // so that the first, once accepted, can't be written
+	w.writeSource("good")
+	w.answer("good", outcome.Rejected)
+	w.refusal = decision.Target{}
+	w.askForCheck("of both")
+	w.expectTarget("key")
+	w.expectReady("True/FailedOver")
+}
+
+// A check that has to wait for its slot.
+func TestACheckThatIsPutOffLosesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.answer("new", outcome.Accepted)
+	w.putOff = func(proof) time.Duration { return 3 * s }
+
+	w.source = &secret{uid: "source", version: w.nextVersion(), value: "new"}
+	w.resource.Annotations[v1alpha1.AnnotationCheckRequestedAt] = "now"
+	w.useEndpoint(gatewayURL)
+	if got := w.wakeUp.Sub(w.now); w.sent("new") > 0 || got < s || got > 3*s {
+		t.Fatalf("%d requests, and the next look in %s", w.sent("new"), got)
+	}
+	status := w.resource.Status
+	if status.ObservedGeneration == w.resource.Generation || status.LastHandledCheckRequest == "now" {
+		t.Errorf("what was put off is said to be done: %+v", status)
+	}
+	w.run(20 * s)
+	w.expectTarget("good")
+	if evaluations, checks := w.evaluations, w.sent("good"); evaluations > 20 || checks > 2 {
+		t.Errorf("%d evaluations with %d checks of what is deployed while it was put off", evaluations, checks)
+	}
+	w.putOff = nil
+	w.run(4 * s)
+	w.expectReady("True/Accepted")
+	w.expectTarget("new")
+	if got := w.resource.Status; got.ObservedGeneration != w.resource.Generation || got.LastHandledCheckRequest != "now" {
+		t.Errorf("after the check, the status is %+v", got)
+	}
+}
+
+func TestAFirstCheckThatIsPutOffIsSaidToBeUnderWay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.answer("good", outcome.Accepted)
+	w.putOff = func(proof) time.Duration { return m }
+	w.writeSource("good")
+	w.expectReady("Unknown/Checking")
+	w.putOff = nil
+	w.run(61 * s)
+	w.expectReady("True/Accepted")
+}
+
+func TestTheSecondDoesNotComeFirstBecauseTheFirstIsPutOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.answer("good", outcome.Accepted)
+	w.answer("key", outcome.Accepted)
+	w.putOff = func(p proof) time.Duration {
+		if p.token == "good" {
+			return 2 * s
+		}
+		return 0
+	}
+	w.source = &secret{uid: "source", version: w.nextVersion(), value: "good"}
+	w.addStandby("key")
+	if w.target != nil {
+		t.Fatalf("delivered %q", w.target.token)
+	}
+	w.putOff = nil
+	w.run(3 * s)
+	w.expectTarget("good")
+}
+
+func TestAFailoverIsNotPutOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.answer("good", outcome.Rejected)
+	w.step()
+	w.putOff = func(p proof) time.Duration {
+		if p.token == "key" {
+			return m
+		}
+		return 0
+	}
+	w.step()
 	w.expectTarget("key")
 }
