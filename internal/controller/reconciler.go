@@ -7,6 +7,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -57,6 +58,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 
 	findings, err := r.evaluate(ctx, resource, known)
+	if later, ok := errors.AsType[*putOffError](err); ok {
+		return r.until(later.until), nil
+	}
 	if findings == nil {
 		return ctrl.Result{}, err
 	}
