@@ -130,6 +130,27 @@ func TestAControlTakesASlotToo(t *testing.T) {
 	wantResult(t, f.ask(Request{}).Result, outcome.Accepted, "HTTP 200")
 }
 
+func TestAllWhoNeedTheControlWaitForOneSlot(t *testing.T) {
+	f := start(t)
+	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
+	f.Inject(jupicotest.Fault{Status: 403, Times: 1})
+	f.ask(Request{})
+	f.wantRequests(1, 0)
+	var last Answer
+	for i, token := range someTokens(t, 5) {
+		last = f.ask(Request{Token: token, Namespace: fmt.Sprintf("n%d", i)})
+	}
+	if n := f.gauge("jupico_checks_waiting"); n != 1 {
+		t.Errorf("%v tokens wait", n)
+	}
+	f.clock.SetTime(last.RetryAt)
+	f.ask(Request{})
+	f.wantRequests(2, 0)
+	if !f.checker.Controlled(f.at) {
+		t.Error("the control was not made")
+	}
+}
+
 func TestEqualTokensShareATicket(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
@@ -233,6 +254,10 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 				f.check(f.at)
 			}
 			f.Inject(jupicotest.Fault{Hang: true})
+			received, calls := f.Requests(), 1 // a control, which all wait for
+			if isControlled {
+				calls = workers / 4
+			}
 			answers := make(chan Answer, workers)
 			for _, token := range someTokens(t, workers) {
 				go func() { answers <- f.ask(Request{Token: token}) }()
@@ -254,6 +279,7 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 				t.Errorf("got %+v", answer)
 			default:
 			}
+			eventually(t, "calling", func() bool { return f.Requests() == received+calls })
 			f.server.CloseClientConnections()
 			for range workers / 4 {
 				wantResult(t, (<-answers).Result, outcome.Unreachable, "the connection broke before an answer came")

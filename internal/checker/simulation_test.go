@@ -7,6 +7,7 @@ import (
 	"container/heap"
 	"io"
 	"net/http"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -117,6 +118,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s did not happen", what)
 		}
+		runtime.Gosched()
 	}
 }
 
