@@ -4,6 +4,7 @@
 package checker
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -213,6 +214,26 @@ func TestAProbeWithoutAFindingIsFollowedByAnother(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAProbeWhoseMakerGivesUpIsFollowedByAnother(t *testing.T) {
+	hold := newHoldBack()
+	f := start(t, hold.wrap)
+	for range failuresToOpen {
+		answer := f.begin(Request{NotBefore: f.clock.Now()})
+		<-hold.arrived <- fail
+		<-answer
+	}
+	f.advance(shortestOpen)
+	ctx, cancel := context.WithCancel(t.Context())
+	given := make(chan Answer, 1)
+	go func() { given <- f.checker.Check(ctx, Request{Endpoint: f.at, Token: parse(t, goodToken)}) }()
+	<-hold.arrived
+	cancel()
+	wantResult(t, (<-given).Result, outcome.Unreachable, "it was given up")
+	answer := f.begin(Request{})
+	<-hold.arrived <- accept
+	wantResult(t, (<-answer).Result, outcome.Accepted, "HTTP 200")
 }
 
 func TestRetryAfterIsHonouredForTheWholeEndpoint(t *testing.T) {

@@ -262,8 +262,10 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 			for _, token := range someTokens(t, workers) {
 				go func() { answers <- f.ask(Request{Token: token}) }()
 			}
+			times := map[time.Time]bool{}
 			for range workers - workers/4 {
 				answer := <-answers
+				times[answer.RetryAt] = true
 				wait := answer.RetryAt.Sub(f.clock.Now())
 				if wait < 50*time.Millisecond || wait > f.config.Timeout {
 					t.Errorf("got %+v, to wait for %s", answer, wait)
@@ -271,6 +273,9 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 			}
 			if n := f.inside(); n != workers/4 {
 				t.Errorf("%d are in calls", n)
+			}
+			if len(times) < workers/2 {
+				t.Errorf("they are to come back at %d times", len(times))
 			}
 			other := f.ask(Request{Endpoint: Endpoint{URL: f.at.URL + "/other", CA: f.at.CA}})
 			wantResult(t, other.Result, outcome.Accepted, "HTTP 200")

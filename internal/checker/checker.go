@@ -34,7 +34,8 @@ type Request struct {
 	Token    credential.Token
 	// Namespace of the asker. Slots are dealt fairly between namespaces.
 	Namespace string
-	// NotBefore is when the check must have begun at the earliest. Zero: any answer that may be shared serves.
+	// NotBefore is when the check must have begun at the earliest. Zero: any answer that may be shared serves. An endpoint
+	// that is left alone is left alone all the same: an answer without evidence may be older.
 	NotBefore time.Time
 	// Latch is the longest that the asker lets a rejection of this token stand for a check. Zero: not at all.
 	Latch time.Duration

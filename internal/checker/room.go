@@ -11,6 +11,8 @@ import (
 const (
 	// shortestWait is the shortest time that an asker is sent away for want of room.
 	shortestWait = 50 * time.Millisecond
+	// shortestCall is what a call is reckoned to take at least, so that those who wait are spread.
+	shortestCall = 5 * time.Millisecond
 	// pacePart is the part of a new duration in the average.
 	pacePart = 8
 )
@@ -40,7 +42,7 @@ func (r *room) observe(duration time.Duration) {
 
 // duration is how long a call is expected to take: as long as others did, or as one is taking already.
 func (r *room) duration(now time.Time) time.Duration {
-	expected := r.pace
+	expected := max(r.pace, shortestCall)
 	for c := range r.calls {
 		expected = max(expected, now.Sub(c.began))
 	}
@@ -51,7 +53,7 @@ func (r *room) duration(now time.Time) time.Duration {
 // time that passes anyway.
 func (r *room) wait(calls int, anyway time.Duration, now time.Time) time.Duration {
 	estimate := time.Duration(calls) * r.duration(now) / time.Duration(r.size)
-	return min(max(estimate, shortestWait), r.longest+anyway)
+	return min(shortestWait+estimate, r.longest+anyway)
 }
 
 // endOf estimates when a call has ended. Many may wait for the same, and are spread over half as long again.

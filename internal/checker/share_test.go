@@ -315,6 +315,18 @@ func TestTheNumberOfTokensIsBounded(t *testing.T) {
 	}
 }
 
+func TestEvidenceOfATokenThatIsForgottenCountsForNothing(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	s := newTokens()
+	c := &call{of: s.get(identity{1}, now), result: outcome.Result{Outcome: outcome.Accepted}, began: now}
+	now = now.Add(tokenKept + 1)
+	s.get(identity{2}, now)
+	s.record(c, now)
+	if len(s.byID) != 1 || s.mass.good != 0 {
+		t.Errorf("%d are kept, and %d count as good", len(s.byID), s.mass.good)
+	}
+}
+
 func TestACallThatItsMakerGivesUpIsMadeByAnother(t *testing.T) {
 	hold := newHoldBack()
 	f := start(t, hold.wrap)
