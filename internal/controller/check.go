@@ -5,10 +5,12 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/checker"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 	"github.com/jupico-operator/jupico-operator/internal/decision"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
@@ -35,19 +37,19 @@ func (r *Reconciler) check(
 // make checks one form of a login's token or, when the check says so and that is Rejected, the other one too.
 func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check decision.Check) decision.Outcome {
 	if check.Entry == decision.Deployed {
-		return r.ask(ctx, s, check, *known.deployed)
+		return r.ask(ctx, s, check, known.deployed)
 	}
-	c := s.candidates[check.Entry]
+	entry := known.entry(s.resource.Spec.Credentials[check.Entry].Name)
 	try := func(form v1alpha1.TokenForm) decision.Outcome {
 		if s.caProblem != nil {
 			r.metrics.checked(s.resource, *s.caProblem)
 			return decision.Outcome{Entry: check.Entry, Result: *s.caProblem, Form: form}
 		}
-		token := proof{token: c.credential.Token(credential.Form(form)), endpoint: c.endpoint}
+		token := entry.token(s.candidates[check.Entry], credential.Form(form))
 		result := r.ask(ctx, s, check, token)
 		result.Form = form
 		if result.RetryAt.IsZero() && result.Outcome.Class() == outcome.Acceptance {
-			known.entry(s.resource.Spec.Credentials[check.Entry].Name).proven = &token // and so may be written
+			entry.proven = token // and so may be written
 		}
 		return result
 	}
@@ -59,13 +61,38 @@ func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check de
 	return result
 }
 
-func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, what proof) decision.Outcome {
-	began := r.clock.Now()
-	result := r.checker.Check(ctx, what.endpoint, what.token)
-	r.metrics.checked(s.resource, result)
-	log.FromContext(ctx).V(1).Info("Checked token", "endpoint", what.endpoint.URL, "outcome", result.Outcome,
-		"detail", result.Detail, "duration", result.Duration)
-	return decision.Outcome{Entry: check.Entry, Result: result, Began: began, Ended: r.clock.Now()}
+// ask has a token checked, by a request or by one of a moment ago that serves as well: it must be news, or begin now
+// where the check says so. It may be put off.
+func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, what *proof) decision.Outcome {
+	notBefore := what.began.Add(time.Nanosecond)
+	switch {
+	case check.Fresh && !s.facts.RequestedAt.IsZero() && !check.Urgent:
+		notBefore = s.facts.RequestedAt
+	case check.Fresh:
+		notBefore = r.clock.Now()
+	case what.began.IsZero():
+		notBefore = time.Time{}
+	}
+	answer := r.checker.Check(ctx, checker.Request{
+		Endpoint: what.endpoint, Token: what.token, Namespace: s.resource.Namespace,
+		NotBefore: notBefore, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
+	})
+	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
+	if !answer.RetryAt.IsZero() {
+		log.Info("Put check off", "until", answer.RetryAt)
+		return decision.Outcome{Entry: check.Entry, RetryAt: answer.RetryAt}
+	}
+	what.began = answer.Began
+	ended := answer.Began
+	if !answer.Shared {
+		ended = r.clock.Now()
+		r.metrics.checked(s.resource, answer.Result)
+	}
+	log.Info("Checked token", "outcome", answer.Outcome, "detail", answer.Detail, "duration", answer.Duration,
+		"shared", answer.Shared)
+	return decision.Outcome{
+		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended, Mass: answer.MassRejection,
+	}
 }
 
 func otherForm(form v1alpha1.TokenForm) v1alpha1.TokenForm {

@@ -59,6 +59,21 @@ type entryMemory struct {
 	recorded *candidate
 	// proven is the candidate's token as the API accepted it.
 	proven *proof
+	// tokens are the candidate's in both forms.
+	tokens map[credential.Form]*proof
+}
+
+// token returns a candidate's token in a form, with what is known of its checks.
+func (m *entryMemory) token(of *candidate, form credential.Form) *proof {
+	token := of.credential.Token(form)
+	if known := m.tokens[form]; known != nil && known.endpoint == of.endpoint && known.token.Equal(token) {
+		return known
+	}
+	if m.tokens == nil {
+		m.tokens = map[credential.Form]*proof{}
+	}
+	m.tokens[form] = &proof{token: token, endpoint: of.endpoint}
+	return m.tokens[form]
 }
 
 // entry returns the memory of an entry, which may be empty.
@@ -102,10 +117,12 @@ func (c *candidate) equal(other *candidate) bool {
 	return c.endpoint == other.endpoint && c.credential.Equal(other.credential)
 }
 
-// proof is a token and the endpoint that accepted it, with its TLS settings.
+// proof is a token and the endpoint that it is for, with its TLS settings.
 type proof struct {
 	token    credential.Token
 	endpoint checker.Endpoint
+	// began is when the last check that this process knows of began. Zero when there is none.
+	began time.Time
 }
 
 // form returns the form in which a candidate makes the same token at the same endpoint.

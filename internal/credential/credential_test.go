@@ -230,6 +230,31 @@ func TestNothingPrintsPlaintext(t *testing.T) {
 	}
 }
 
+func TestDigestsTellTokensApartWithoutTheirBytes(t *testing.T) {
+	token := func(encoded string) Token {
+		parsed, ok := ParseToken([]byte(encoded))
+		if !ok {
+			t.Fatalf("%q is no token", encoded)
+		}
+		return parsed
+	}
+	digest := token("abc").Digest([]byte("key"), "scope")
+	if digest != token("abc").Digest([]byte("key"), "scope") {
+		t.Error("equal tokens have different digests")
+	}
+	for sentence, other := range map[string][32]byte{
+		"another token":            token("abd").Digest([]byte("key"), "scope"),
+		"another key":              token("abc").Digest([]byte("kez"), "scope"),
+		"another scope":            token("abc").Digest([]byte("key"), "scopf"),
+		"a scope that takes a bit": token("bc").Digest([]byte("key"), "scopea"),
+		"no token":                 Token{}.Digest([]byte("key"), "scope"),
+	} {
+		if digest == other {
+			t.Errorf("%s has the same digest", sentence)
+		}
+	}
+}
+
 func FuzzLoginKeepsEveryByteButOneNewline(f *testing.F) {
 	f.Add([]byte(publishedUsername), []byte(publishedPassword))
 	f.Add([]byte("u"), []byte("p\r\n"))
