@@ -33,12 +33,7 @@ func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.T
 	resource := f.Resource
 	h := &v.history
 	if v.Deploy && target.Holds {
-		h.deployed = &v1alpha1.DeployedStatus{Endpoint: f.Endpoint}
-		h.deployed.CheckRecord = h.entries[v.Entry].CheckRecord
-		h.active = v.Entry
-	}
-	if h.deployed != nil && h.active != Deployed {
-		h.deployed.Credential = h.entries[h.active].Name
+		h.deploy(v.Entry, f.Endpoint)
 	}
 
 	status := *resource.Status.DeepCopy()
@@ -53,20 +48,24 @@ func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.T
 	if v.checked {
 		status.LastCheckTime = timestamp(f.Now)
 	}
-	// What could not be checked yet is not observed yet, so that it is not forgotten either.
-	isFirst := resource.Status.ObservedGeneration < 0
-	if v.retryAt.IsZero() || isFirst {
-		status.ObservedGeneration = resource.Generation
-	}
-	if f.checkRequested() && !v.announced && v.retryAt.IsZero() {
-		status.LastHandledCheckRequest = CheckRequest(resource)
-	}
+	v.acknowledge(&status)
 	view := newView(v, target)
 	status.Conditions = view.conditions(resource.Status.Conditions)
 	if v.announced {
 		return status, f.Now
 	}
 	return status, Earliest(view.wakeUp(v.nextLook(status.NextCheckTime)), target.RetryAt)
+}
+
+// acknowledge notes what was done of what was asked for. What had to be put off is not done, and so is not forgotten.
+func (v *Verdict) acknowledge(status *v1alpha1.JupicoCredentialStatus) {
+	resource, isDone := v.facts.Resource, v.retryAt.IsZero()
+	if isFirst := status.ObservedGeneration < 0; isDone || isFirst {
+		status.ObservedGeneration = resource.Generation
+	}
+	if isDone && v.facts.checkRequested() && !v.announced {
+		status.LastHandledCheckRequest = CheckRequest(resource)
+	}
 }
 
 // nextLook is when the next check can be made. One that is due and had to be put off is not tried before its time.
@@ -108,6 +107,7 @@ func compact(h *history) *v1alpha1.DeployedStatus {
 		return h.deployed
 	}
 	deployed := *h.deployed
+	deployed.Credential = h.entries[h.active].Name // which may have been renamed
 	deployed.CheckRecord = v1alpha1.CheckRecord{
 		Verdict:          h.deployed.Verdict,
 		Reason:           h.deployed.Reason,

@@ -111,14 +111,22 @@ func (s view) ready() state {
 		return s.lastKnownGood(s.source.Problem, s.sourceMessage(), s.sourceProgress())
 	case s.candidate.Verdict == v1alpha1.VerdictUnknown:
 		return s.unproven()
-	case s.inForce && s.stale:
-		return state{metav1.ConditionTrue, v1alpha1.ReasonStale, s.staleMessage(), settled}
-	case s.inForce && s.failedOver:
-		return state{metav1.ConditionTrue, v1alpha1.ReasonFailedOver, s.failedOverMessage(), settled}
 	case s.inForce:
-		return state{metav1.ConditionTrue, s.subject.Reason, s.acceptedMessage(), settled}
+		return s.delivery()
 	default: // accepted, and to be written once it is accepted again
 		return state{metav1.ConditionFalse, v1alpha1.ReasonWaitingForCredential, s.waitingMessage(), reconciling}
+	}
+}
+
+// delivery is about an accepted token in the target.
+func (s view) delivery() state {
+	switch {
+	case s.stale:
+		return state{metav1.ConditionTrue, v1alpha1.ReasonStale, s.staleMessage(), settled}
+	case s.failedOver:
+		return state{metav1.ConditionTrue, v1alpha1.ReasonFailedOver, s.failedOverMessage(), settled}
+	default:
+		return state{metav1.ConditionTrue, s.subject.Reason, s.acceptedMessage(), settled}
 	}
 }
 

@@ -65,7 +65,7 @@ type Source struct {
 	Repeats bool
 }
 
-// Deployed, in place of an entry's index, is the deployed token that has parted from all candidates.
+// Deployed stands, in place of an entry's index, for the deployed token that has parted from all candidates.
 const Deployed = -1
 
 // Outcome is what came of a planned check.
@@ -101,8 +101,8 @@ func (f Facts) SpecEdited() bool {
 	return f.Resource.Generation != f.Resource.Status.ObservedGeneration
 }
 
-// Unwritten reports whether the last write of the target did not succeed, or did not last. The target then may be as the
-// status left it, and yet not as it should be.
+// Unwritten reports whether the last write of the target did not succeed, or did not last. The target then may be as
+// the status left it, and yet not as it should be.
 func (f Facts) Unwritten() bool {
 	synced := meta.FindStatusCondition(f.Resource.Status.Conditions, v1alpha1.ConditionSecretSynced)
 	return synced != nil &&

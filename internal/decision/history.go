@@ -110,6 +110,13 @@ func (h *history) meet(f Facts) {
 	}
 }
 
+// deploy notes that an entry's candidate is in the target now.
+func (h *history) deploy(entry int, endpoint string) {
+	h.deployed = &v1alpha1.DeployedStatus{Credential: h.entries[entry].Name, Endpoint: endpoint}
+	h.deployed.CheckRecord = h.entries[entry].CheckRecord
+	h.active = entry
+}
+
 func recordOf(status *v1alpha1.JupicoCredentialStatus, name string) *v1alpha1.CredentialStatus {
 	for i := range status.Credentials {
 		if status.Credentials[i].Name == name && name != "" {

@@ -77,7 +77,7 @@ func (s view) availableMessage() string {
 func (s view) rejectedMessage() string { return s.rejectedBecause() + s.massMessage() }
 
 // massHint is part of the messages of a mass rejection.
-const massHint = " Most credentials at this endpoint were rejected at the same time, so that the cause is likely Jupico's."
+const massHint = " Most credentials at this endpoint were rejected at the same time: the cause is likely Jupico's."
 
 // massMessage is kept until the token is checked again.
 func (s view) massMessage() string {

@@ -37,8 +37,8 @@ type Check struct {
 // IsEmpty reports whether there is nothing to do.
 func (p Plan) IsEmpty() bool { return !p.Announce && len(p.Checks) == 0 }
 
-// NewPlan plans the checks that are due. The active entry comes first, so that the others are checked after it was found
-// rejected.
+// NewPlan plans the checks that are due. The active entry comes first, so that the others are checked after it was
+// found rejected.
 func NewPlan(f Facts) Plan {
 	if f.Resource.Spec.Suspend {
 		return Plan{}
@@ -58,7 +58,8 @@ func NewPlan(f Facts) Plan {
 		return Plan{Announce: true}
 	}
 	if h.parted() && f.DeployedKnown && f.isDue(&h.deployed.CheckRecord, by) {
-		p.Checks = append(p.Checks, Check{Entry: Deployed, Fresh: f.checkRequested() || isFreshNeeded(&h.deployed.CheckRecord)})
+		isFresh := f.checkRequested() || isFreshNeeded(&h.deployed.CheckRecord)
+		p.Checks = append(p.Checks, Check{Entry: Deployed, Fresh: isFresh})
 	}
 	return p
 }

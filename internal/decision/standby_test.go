@@ -347,7 +347,7 @@ func TestACandidateThatIsAcceptedLaterReplacesWhatItsSourceHeldBefore(t *testing
 	w.writeSource("new")
 	w.expectReady("True/CandidateRejected")
 	w.answer("new", outcome.Accepted)
-	for new := w.sent("new"); w.sent("new") == new; {
+	for before := w.sent("new"); w.sent("new") == before; {
 		w.step()
 	}
 	w.expectTarget("new") // after a single acceptance, since nothing is flapping
