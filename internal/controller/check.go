@@ -63,7 +63,7 @@ func (r *Reconciler) ask(
 // remember keeps what may be written: a token that was just accepted.
 func (m *memory) remember(c *candidate, result decision.CandidateOutcome) {
 	if result.Outcome.Class() == outcome.Acceptance {
-		m.proven = &proof{token: c.credential.Token(credential.Form(result.Form)), endpoint: c.endpoint}
+		m.proven = &proof{c.origin, c.credential.Token(credential.Form(result.Form)), c.endpoint}
 	}
 }
 

@@ -118,7 +118,9 @@ func (r *Reconciler) lookAtSource(ctx context.Context, s *sight, known *memory) 
 	if known.source.problem != "" {
 		return nil
 	}
-	s.candidate = &candidate{credential: known.source.credential, endpoint: s.endpoint}
+	s.candidate = &candidate{
+		origin{known.source.credential, s.resource.Spec.Credentials[0].Name, s.resource.Spec.Environment}, s.endpoint,
+	}
 	s.facts.Source.Status = &v1alpha1.SourceStatus{
 		UID: known.source.ref.UID, ResourceVersion: known.source.ref.ResourceVersion,
 	}
@@ -154,6 +156,9 @@ func (r *Reconciler) lookAtTarget(ctx context.Context, s *sight, known *memory) 
 		return err
 	}
 	form, isCandidate := known.deployed.form(s.candidate)
+	if isCandidate {
+		known.deployed.origin = s.candidate.origin
+	}
 	s.facts.Deployed = decision.Deployed{Known: known.deployed != nil, IsCandidate: isCandidate}
 	if isCandidate && s.facts.Source.Login {
 		s.facts.Deployed.Form = apiForm(form)
@@ -185,7 +190,7 @@ func (r *Reconciler) recallDeployed(ctx context.Context, s *sight, known *memory
 		return nil
 	}
 	if token, ok := credential.ParseToken(secret.Data[v1alpha1.TargetKeyToken]); ok {
-		known.deployed = &proof{token: token, endpoint: endpoint}
+		known.deployed = &proof{origin{entry: deployed.Credential}, token, endpoint}
 	}
 	return nil
 }

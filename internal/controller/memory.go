@@ -50,18 +50,29 @@ type memory struct {
 	requests *rate.Limiter
 }
 
+// origin is what a token is made of, and what a template may say of it.
+type origin struct {
+	credential  credential.Credential
+	entry       string
+	environment v1alpha1.Environment
+}
+
 // candidate is a credential and where it is to be checked.
 type candidate struct {
-	credential credential.Credential
-	endpoint   checker.Endpoint
+	origin
+
+	endpoint checker.Endpoint
 }
 
 func (c *candidate) equal(other *candidate) bool {
 	return c.endpoint == other.endpoint && c.credential.Equal(other.credential)
 }
 
-// proof is a token and the endpoint that accepted it, with its TLS settings.
+// proof is a token and the endpoint that accepted it, with its TLS settings. Of one that was read back from a target,
+// the origin has the entry alone.
 type proof struct {
+	origin
+
 	token    credential.Token
 	endpoint checker.Endpoint
 }

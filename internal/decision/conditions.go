@@ -53,6 +53,8 @@ type view struct {
 	inForce bool
 	// parted: the candidate is another token than the deployed one.
 	parted bool
+	// behind: the target is yet to get what an edit asks for.
+	behind bool
 	// stale: the subject was accepted, too long ago.
 	stale bool
 	// unverifiable: the deployed token is not known, and so cannot be checked.
@@ -74,6 +76,8 @@ func newView(v Verdict, target Target) view {
 	if s.delivered {
 		s.subject = &h.deployed.CheckRecord
 	}
+	left := s.resource.Status.Target
+	s.behind = left != nil && left.ObservedGeneration != s.resource.Generation && !target.Holds
 	s.stale = s.subject.Verdict == v1alpha1.VerdictAccepted && !s.now.Before(s.schedule.trustEnds(s.subject))
 	s.unverifiable = s.parted && !v.facts.Deployed.Known
 	if s.suspended { // and nothing was looked at
@@ -115,6 +119,11 @@ func (s view) suspendedReady() state {
 }
 
 func (s view) targetProblem() state {
+	// A template that can't be rendered says nothing against the target that stands.
+	if s.target.Problem == v1alpha1.ReasonTemplateError && s.inForce && s.subject.Verdict == v1alpha1.VerdictAccepted {
+		message := s.target.Detail + s.lastKnownGoodMessage()
+		return state{metav1.ConditionTrue, v1alpha1.ReasonTemplateError, message, stalled}
+	}
 	progress := stalled
 	if s.target.Problem == v1alpha1.ReasonTargetWriteFailed {
 		progress = reconciling
@@ -220,7 +229,7 @@ func (s view) secretSynced() state {
 	case s.parted && s.candidate.Verdict == v1alpha1.VerdictUnknown:
 		unproven := s.unproven()
 		return no(unproven.reason, unproven.message)
-	case !s.inForce, s.parted:
+	case !s.inForce, s.parted, s.behind:
 		return no(v1alpha1.ReasonWaitingForCredential, s.waitingMessage())
 	default:
 		return state{metav1.ConditionTrue, v1alpha1.ReasonSynced, s.syncedMessage(), settled}

@@ -16,6 +16,8 @@ type Verdict struct {
 	Deploy bool
 	// Keep: the deployed token may be written again where the target drifted.
 	Keep bool
+	// Accepted: the token that these are about was accepted by a check of this very evaluation.
+	Accepted bool
 
 	facts     Facts
 	history   history
@@ -36,7 +38,16 @@ func Decide(f Facts, plan Plan, outcomes Outcomes) Verdict {
 	accepted := h.candidate.Verdict == v1alpha1.VerdictAccepted
 	v.Deploy = accepted && f.proven(outcomes) && (h.deployed == nil || h.parted)
 	v.Keep = !v.Deploy && v.mayKeep(outcomes)
+	v.Accepted = outcomes.accepted(v.Keep && h.parted)
 	return v
+}
+
+// accepted reports whether a check was an acceptance of the candidate or, once they have parted, of the deployed token.
+func (o Outcomes) accepted(deployed bool) bool {
+	if deployed {
+		return o.Deployed != nil && o.Deployed.Outcome.Class() == outcome.Acceptance
+	}
+	return o.Candidate != nil && o.Candidate.Outcome.Class() == outcome.Acceptance
 }
 
 // enter advances the records by what came of the checks.
@@ -86,8 +97,7 @@ func (v *Verdict) settleForm(result *CandidateOutcome) {
 
 // proven reports whether this process saw the candidate accepted, be it just now.
 func (f Facts) proven(outcomes Outcomes) bool {
-	return f.Source.Proven ||
-		outcomes.Candidate != nil && outcomes.Candidate.Outcome.Class() == outcome.Acceptance
+	return f.Source.Proven || outcomes.accepted(false)
 }
 
 func (v *Verdict) mayKeep(outcomes Outcomes) bool {

@@ -550,6 +550,8 @@ func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Ta
 		return decision.Target{}, false
 	case w.target != nil && !isOther && w.target.owner != w.resource.Name:
 		return conflict(name), false
+	case w.refusal.Problem == v1alpha1.ReasonTemplateError: // which is found whatever there is to write
+		return w.refusal, false
 	case !verdict.Deploy && !verdict.Keep:
 		return decision.Target{}, false
 	}
@@ -561,7 +563,7 @@ func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Ta
 	if token == nil {
 		w.t.Fatalf("is to write a token that nobody knows (%+v)", verdict)
 	}
-	if verdict.Keep && !f.TargetDrifted && !f.SpecEdited() {
+	if verdict.Keep && !f.TargetDrifted && w.resource.Status.Target.ObservedGeneration == w.resource.Generation {
 		return decision.Target{Holds: true}, false
 	}
 	isAsRendered := w.target != nil && !isOther && w.target.token == token.token
@@ -579,6 +581,7 @@ func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Ta
 	w.process.deployed = token
 	return decision.Target{Holds: true, Status: &v1alpha1.TargetStatus{
 		Name: name, UID: w.target.uid, ResourceVersion: w.target.version, Keys: []string{"authorization", "token", "url"},
+		ObservedGeneration: w.resource.Generation,
 	}}, false
 }
 
