@@ -56,7 +56,9 @@ type world struct {
 	// latency of each request.
 	latency  time.Duration
 	requests []request
-	proofs   map[proof]*evidence
+	// before is how many requests there were before this evaluation.
+	before int
+	proofs map[proof]*evidence
 
 	// refusal is how the API server refuses to have the target written. The problem "error" is a failure that is no
 	// refusal.
@@ -393,6 +395,7 @@ func (w *world) candidate() *candidate {
 
 // look gathers the facts, and the candidate that the status is about once it is written.
 func (w *world) look() (decision.Facts, *candidate) {
+	w.before = len(w.requests)
 	f := decision.Facts{Resource: w.resource.DeepCopy(), Now: w.now, Endpoint: w.endpoint().url}
 	if w.resource.Spec.Suspend {
 		return f, w.process.recorded
@@ -562,6 +565,12 @@ func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Ta
 	}
 	if token == nil {
 		w.t.Fatalf("is to write a token that nobody knows (%+v)", verdict)
+	}
+	isAcceptance := func(r request) bool {
+		return proof{r.token, r.to} == *token && r.outcome.Class() == outcome.Acceptance
+	}
+	if verdict.Accepted != slices.ContainsFunc(w.requests[w.before:], isAcceptance) {
+		w.t.Fatalf("that %q was accepted just now is %t\n%s", token.token, verdict.Accepted, w.dump())
 	}
 	if verdict.Keep && !f.TargetDrifted && w.resource.Status.Target.ObservedGeneration == w.resource.Generation {
 		return decision.Target{Holds: true}, false

@@ -189,6 +189,7 @@ func TestATemplateErrorSaysWhereAndWhat(t *testing.T) {
 		{"a field of a value", "{{ .Token.Foo }}", 1, 0, "the value .Token.Foo is unknown"},
 		{"a value in another case", "{{ .token }}", 1, 4, "the value .token is unknown"},
 		{"an unknown value in a branch that is not taken", "{{ if false }}{{ .Foo }}{{ end }}", 1, 18, "the value .Foo is unknown"},
+		{"an unknown value in the other branch", "{{ if true }}{{ else }}{{ .Foo }}{{ end }}", 1, 27, "the value .Foo is unknown"},
 		{"an unknown value in a condition", "{{ if .Foo }}{{ end }}", 1, 7, "the value .Foo is unknown"},
 		{"an unknown value in parentheses", "{{ upper (lower .Foo) }}", 1, 17, "the value .Foo is unknown"},
 		{"a long name", "{{ ." + strings.Repeat("x", 100) + " }}", 1, 4, "the value ." + strings.Repeat("x", 40) + "… is unknown"},
@@ -304,6 +305,8 @@ func TestWhatIsMadeIsBounded(t *testing.T) {
 		{"quotes of quotes", []string{"key", "{{ .Password" + strings.Repeat("|quote", 600) + " }}"}, "key"},
 		{"replaced letters", []string{"key", `{{ "x"` + strings.Repeat(`|replace "x" "xxxxxxxxxx"`, 100) + " }}"}, "key"},
 		{"replaced nothings", []string{"key", `{{ .Password | replace "" "` + long[:3000] + `" }}`}, "key"},
+		{"quotes on the way", []string{"key", "{{ if contains `a` (.Password" + strings.Repeat("|quote", 5) + ") }}{{ end }}"}, "key"},
+		{"replaced letters on the way", []string{"key", "{{ if contains `a` (.Password|replace `\"` `xxxxxxxxxxxxxxxxx`) }}{{ end }}"}, "key"},
 		{"one value", []string{"a", "a", "key", strings.Repeat("{{ .Password }}", 17)}, "key"},
 		{"all values", many, "key-08"},
 		{"work", []string{"key", "{{ if contains `a` (" + strings.Repeat("trim (", 500) + "replace `\"` `xxxxxxxxxxxxxxxx` .Password" +
