@@ -76,6 +76,9 @@ const (
 	// ReasonSourceCleaned: an event: a trailing newline, white space or a pasted prefix was cut off what was read.
 	ReasonSourceCleaned = "SourceCleaned"
 
+	// ReasonTemplateError: spec.target.template.data has a template that can't be rendered; a target that was written
+	// before stays as it is.
+	ReasonTemplateError = "TemplateError"
 	// ReasonTargetConflict: the target exists and is somebody else's.
 	ReasonTargetConflict = "TargetConflict"
 	// ReasonTargetWriteFailed: the API server refuses to have the target written.

@@ -117,11 +117,12 @@ var _ = Describe("A manifest that cannot work", func() {
 		Entry("no source in an entry", func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials[0].BasicAuthSecretRef = nil },
 			"give exactly one of basicAuthSecretRef"),
 		Entry("no entry", func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials = nil }, "spec.credentials"),
-		Entry("two entries", func(r *v1alpha1.JupicoCredential) {
-			second := r.Spec.Credentials[0]
-			second.Name = "second"
-			r.Spec.Credentials = append(r.Spec.Credentials, second)
-		}, "must have at most 1 item"),
+		Entry("three entries", func(r *v1alpha1.JupicoCredential) {
+			r.Spec.Credentials = []v1alpha1.Credential{keyEntry("a"), keyEntry("b"), keyEntry("c")}
+		}, "must have at most 2 items"),
+		Entry("two entries of one name", func(r *v1alpha1.JupicoCredential) {
+			r.Spec.Credentials = []v1alpha1.Credential{keyEntry("a"), keyEntry("a")}
+		}, "Duplicate value"),
 		Entry("a name with an underscore", func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials[0].Name = "a_b" },
 			"name may hold letters, digits and inner hyphens"),
 		Entry("a target that is no name", func(r *v1alpha1.JupicoCredential) { r.Spec.Target.Name = "My Secret" },

@@ -113,7 +113,7 @@ func (r *Reconciler) lookAtSource(ctx context.Context, s *sight, known *memory, 
 	if source.Problem != "" {
 		return nil
 	}
-	c := &candidate{credential: entry.source.credential, endpoint: s.endpoint}
+	c := &candidate{origin{entry.source.credential, spec.Name, s.resource.Spec.Environment}, s.endpoint}
 	s.candidates[i] = c
 	source.Status = &v1alpha1.SourceStatus{UID: entry.source.ref.UID, ResourceVersion: entry.source.ref.ResourceVersion}
 	source.Record = s.recordOf(known, i)
@@ -168,13 +168,20 @@ func (r *Reconciler) lookAtTarget(ctx context.Context, s *sight, known *memory) 
 		return err
 	}
 	s.facts.DeployedKnown = known.deployed != nil
+	var maker *candidate // the entry that the token came from, if that makes it still, or else another
 	for i, c := range s.candidates {
 		source := &s.facts.Sources[i]
 		form, isMade := known.deployed.form(c)
 		source.MakesDeployed = isMade
+		if isMade && (maker == nil || c.entry == known.deployed.entry) {
+			maker = c
+		}
 		if isMade && source.Login {
 			source.DeployedForm = apiForm(form)
 		}
+	}
+	if maker != nil {
+		known.deployed.origin = maker.origin
 	}
 	return nil
 }
@@ -203,7 +210,7 @@ func (r *Reconciler) recallDeployed(ctx context.Context, s *sight, known *memory
 		return nil
 	}
 	if token, ok := credential.ParseToken(secret.Data[v1alpha1.TargetKeyToken]); ok {
-		known.deployed = &proof{token: token, endpoint: endpoint}
+		known.deployed = &proof{origin: origin{entry: deployed.Credential}, token: token, endpoint: endpoint}
 	}
 	return nil
 }

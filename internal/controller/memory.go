@@ -67,12 +67,13 @@ type entryMemory struct {
 func (m *entryMemory) token(of *candidate, form credential.Form) *proof {
 	token := of.credential.Token(form)
 	if known := m.tokens[form]; known != nil && known.endpoint == of.endpoint && known.token.Equal(token) {
+		known.origin = of.origin // the entry may have been renamed
 		return known
 	}
 	if m.tokens == nil {
 		m.tokens = map[credential.Form]*proof{}
 	}
-	m.tokens[form] = &proof{token: token, endpoint: of.endpoint}
+	m.tokens[form] = &proof{origin: of.origin, token: token, endpoint: of.endpoint}
 	return m.tokens[form]
 }
 
@@ -107,18 +108,29 @@ func (m *memory) record(s *sight) {
 	m.entries = kept
 }
 
+// origin is what a token is made of, and what a template may say of it.
+type origin struct {
+	credential  credential.Credential
+	entry       string
+	environment v1alpha1.Environment
+}
+
 // candidate is a credential and where it is to be checked.
 type candidate struct {
-	credential credential.Credential
-	endpoint   checker.Endpoint
+	origin
+
+	endpoint checker.Endpoint
 }
 
 func (c *candidate) equal(other *candidate) bool {
 	return c.endpoint == other.endpoint && c.credential.Equal(other.credential)
 }
 
-// proof is a token and the endpoint that it is for, with its TLS settings.
+// proof is a token and the endpoint that it is for, with its TLS settings. Of one that was read back from a target, the
+// origin has the entry alone.
 type proof struct {
+	origin
+
 	token    credential.Token
 	endpoint checker.Endpoint
 	// began is when the last check that this process knows of began. Zero when there is none.

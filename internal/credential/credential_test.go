@@ -146,6 +146,25 @@ func TestAnAPIKeyIsTheSameTokenInEveryForm(t *testing.T) {
 	}
 }
 
+func TestOnlyALoginRevealsAUsernameAndAPassword(t *testing.T) {
+	login, _, err := Login([]byte(publishedUsername+"\n"), []byte(publishedPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if username, password, ok := login.RevealLogin(); username != publishedUsername || password != publishedPassword || !ok {
+		t.Errorf("got %q, %q, %t", username, password, ok)
+	}
+	key, _, err := APIKey([]byte(publishedKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sentence, none := range map[string]Credential{"an API key": key, "no credential": {}} {
+		if username, password, ok := none.RevealLogin(); username != "" || password != "" || ok {
+			t.Errorf("%s reveals %q, %q, %t", sentence, username, password, ok)
+		}
+	}
+}
+
 func TestOnlyToken68IsReadBackAsAToken(t *testing.T) {
 	if token, ok := ParseToken([]byte(publishedKey)); !ok || token.Reveal() != publishedKey {
 		t.Errorf("the published key: %v", ok)

@@ -14,8 +14,8 @@ import (
 
 // Target is what came of the target after the decision.
 type Target struct {
-	// Problem is the reason why the target is not as it should be: TargetConflict, TargetWriteFailed, TargetContested.
-	// Else empty.
+	// Problem is the reason why the target is not as it should be: TargetConflict, TemplateError, TargetWriteFailed,
+	// TargetContested. Else empty.
 	Problem string
 	// Detail is a sentence about the problem.
 	Detail string

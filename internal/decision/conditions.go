@@ -59,6 +59,8 @@ type view struct {
 	parted bool
 	// failedOver: the deployed token is that of an entry that is not the preferred one.
 	failedOver bool
+	// behind: the target is yet to get what an edit asks for.
+	behind bool
 	// stale: the subject was accepted, too long ago.
 	stale bool
 	// unverifiable: the deployed token is not known, and so cannot be checked.
@@ -84,6 +86,8 @@ func newView(v Verdict, target Target) view {
 	if s.delivered {
 		s.subject = &h.deployed.CheckRecord
 	}
+	left := s.resource.Status.Target
+	s.behind = left != nil && left.ObservedGeneration != s.resource.Generation && !target.Holds
 	s.stale = s.isStale(s.subject)
 	s.unverifiable = s.parted && !v.facts.DeployedKnown
 	if s.suspended { // and nothing was looked at
@@ -139,6 +143,11 @@ func (s view) suspendedReady() state {
 }
 
 func (s view) targetProblem() state {
+	// A template that can't be rendered says nothing against the target that stands.
+	if s.target.Problem == v1alpha1.ReasonTemplateError && s.inForce && s.subject.Verdict == v1alpha1.VerdictAccepted {
+		message := s.target.Detail + s.lastKnownGoodMessage()
+		return state{metav1.ConditionTrue, v1alpha1.ReasonTemplateError, message, stalled}
+	}
 	progress := stalled
 	if s.target.Problem == v1alpha1.ReasonTargetWriteFailed {
 		progress = reconciling
@@ -244,7 +253,7 @@ func (s view) secretSynced() state {
 	case s.parted && s.candidate.Verdict == v1alpha1.VerdictUnknown:
 		unproven := s.unproven()
 		return no(unproven.reason, unproven.message)
-	case !s.inForce, s.parted:
+	case !s.inForce, s.parted, s.behind:
 		return no(v1alpha1.ReasonWaitingForCredential, s.waitingMessage())
 	default:
 		return state{metav1.ConditionTrue, v1alpha1.ReasonSynced, s.syncedMessage(), settled}

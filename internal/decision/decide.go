@@ -18,6 +18,8 @@ type Verdict struct {
 	// Keep: the deployed token may be written again where the target drifted. It is the candidate of Entry, or Deployed.
 	Keep  bool
 	Entry int
+	// Accepted: the token that these are about was accepted by a check of this very evaluation.
+	Accepted bool
 
 	facts     Facts
 	history   history
@@ -46,6 +48,7 @@ func Decide(f Facts, plan Plan, outcomes []Outcome) Verdict {
 	if !v.Deploy {
 		v.Keep, v.Entry = v.mayKeep(), v.history.active
 	}
+	v.Accepted = v.acceptedNow(v.Entry)
 	return v
 }
 

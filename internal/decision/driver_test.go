@@ -62,7 +62,9 @@ type world struct {
 	// latency of each request.
 	latency  time.Duration
 	requests []request
-	proofs   map[proof]*evidence
+	// before is how many requests there were before this evaluation.
+	before int
+	proofs map[proof]*evidence
 
 	// refusal is how the API server refuses to have the target written. The problem "error" is a failure that is no
 	// refusal.
@@ -453,6 +455,7 @@ func (w *world) candidateOf(i int) *candidate {
 
 // look gathers the facts, and the candidates that the status is about once it is written.
 func (w *world) look() (decision.Facts, map[string]*candidate) {
+	w.before = len(w.requests)
 	f := decision.Facts{Resource: w.resource.DeepCopy(), Now: w.now, Endpoint: w.endpoint().url}
 	if w.resource.Spec.Suspend {
 		return f, w.process.recorded
@@ -665,6 +668,8 @@ func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Ta
 		return decision.Target{}, false
 	case w.target != nil && !isOther && w.target.owner != w.resource.Name:
 		return conflict(name), false
+	case w.refusal.Problem == v1alpha1.ReasonTemplateError: // which is found whatever there is to write
+		return w.refusal, false
 	case !verdict.Deploy && !verdict.Keep:
 		return decision.Target{}, false
 	}
@@ -679,7 +684,14 @@ func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Ta
 	if token == nil {
 		w.t.Fatalf("is to write a token that nobody knows (%+v)", verdict)
 	}
-	if verdict.Keep && !f.TargetDrifted && !f.Unwritten() && !f.SpecEdited() {
+	isAcceptance := func(r request) bool {
+		return proof{r.token, r.to} == *token && r.outcome.Class() == outcome.Acceptance
+	}
+	if verdict.Accepted != slices.ContainsFunc(w.requests[w.before:], isAcceptance) {
+		w.t.Fatalf("that %q was accepted just now is %t\n%s", token.token, verdict.Accepted, w.dump())
+	}
+	if verdict.Keep && !f.TargetDrifted && !f.Unwritten() &&
+		w.resource.Status.Target.ObservedGeneration == w.resource.Generation {
 		return decision.Target{Holds: true}, false
 	}
 	isAsRendered := w.target != nil && !isOther && w.target.token == token.token
@@ -697,6 +709,7 @@ func (w *world) deliver(f decision.Facts, verdict decision.Verdict) (decision.Ta
 	w.process.deployed = token
 	return decision.Target{Holds: true, Status: &v1alpha1.TargetStatus{
 		Name: name, UID: w.target.uid, ResourceVersion: w.target.version, Keys: []string{"authorization", "token", "url"},
+		ObservedGeneration: w.resource.Generation,
 	}}, false
 }
 

@@ -270,6 +270,54 @@ func states() []state {
 		{"the target is somebody else's, and the token is rejected", sandbox,
 			func(w *world) { revoked(w); w.target.owner = "somebody"; w.happens() },
 			conditions{"False/TargetConflict", "False/Revoked", "False/TargetConflict", ok, stalled}},
+		{"a template has an error, from the start", sandbox,
+			func(w *world) { w.refusal = templateError; w.answer("good", outcome.Accepted); w.writeSource("good") },
+			conditions{"False/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and nothing was accepted yet", sandbox,
+			func(w *world) { w.refusal = templateError; w.writeSource("bad") },
+			conditions{"False/TemplateError", "False/Rejected", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and a good target stands", sandbox,
+			func(w *world) { delivered(w); w.refusal = templateError; w.editTarget() },
+			conditions{"True/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and the new bytes are accepted", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = templateError
+				w.editTarget()
+				w.answer("new", outcome.Accepted)
+				w.writeSource("new")
+			},
+			conditions{"True/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and the target that stands is stale", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = templateError
+				w.editTarget()
+				w.goDown(sandboxURL, outcome.Unavailable)
+				w.run(time.Hour)
+			},
+			conditions{"True/TemplateError", "Unknown/Stale", "False/TemplateError", "False/Unavailable", stalled}},
+		{"a template has an error, and the target is gone", sandbox,
+			func(w *world) { delivered(w); w.refusal = templateError; w.editTarget(); w.deleteTarget() },
+			conditions{"False/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and the token is rejected", sandbox,
+			func(w *world) { revoked(w); w.refusal = templateError; w.editTarget() },
+			conditions{"False/TemplateError", "False/Revoked", "False/TemplateError", ok, stalled}},
+		{"a template is corrected", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = templateError
+				w.editTarget()
+				w.refusal = decision.Target{}
+				w.editTarget()
+			},
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the template is edited while the token is rejected", sandbox,
+			func(w *world) { revoked(w); w.editTarget(); w.run(time.Hour) },
+			conditions{"False/Revoked", "False/Revoked", waiting, ok, stalled}},
+		{"the template was edited while the token was rejected, and that healed", shared,
+			func(w *world) { revoked(w); w.editTarget(); w.answer("good", outcome.Accepted); w.run(time.Hour) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
 		{"the API server refuses the write", sandbox,
 			func(w *world) {
 				w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: "Quota exceeded."}
@@ -323,6 +371,17 @@ func states() []state {
 			func(w *world) { delivered(w); w.suspend(true); w.run(time.Hour); w.suspend(false) },
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
 	}
+}
+
+var templateError = decision.Target{
+	Problem: v1alpha1.ReasonTemplateError, Detail: `In spec.target.template.data, template of key "a", line 1, column 4: no.`,
+}
+
+// editTarget asks for another target, in a way that a check is not about.
+func (w *world) editTarget() {
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
+		spec.Target.Template = &v1alpha1.TargetTemplate{Type: "Opaque"}
+	})
 }
 
 // delivered2 is what delivered does, in a world in which it cannot succeed.
