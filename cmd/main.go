@@ -59,9 +59,19 @@ func run(ctx context.Context, opts *options.Options) error {
 		return err
 	}
 	config := jupico.Config{Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version}
+	checks := checker.New(allowed, config, checker.Options{
+		QPS:     opts.CheckQPS,
+		Burst:   opts.CheckBurst,
+		Workers: opts.MaxConcurrentReconciles,
+		Clock:   clock.RealClock{},
+		Log:     ctrl.Log.WithName("checker"),
+	})
+	if err := metrics.Registry.Register(checks); err != nil {
+		return fmt.Errorf("could not register the metrics of checks: %w", err)
+	}
 	err = controller.SetUp(ctx, manager, controller.Options{
 		MaxConcurrentReconciles: opts.MaxConcurrentReconciles,
-		Checker:                 checker.New(allowed, config, clock.RealClock{}),
+		Checker:                 checks,
 		Clock:                   clock.RealClock{},
 		Metrics:                 metrics.Registry,
 	})
@@ -102,9 +112,6 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("could not set up the manager: %w", err)
-	}
-	if err := manager.AddHealthzCheck("healthz", healthz.Ping); err != nil {
-		return nil, err
 	}
 	return manager, manager.AddReadyzCheck("readyz", healthz.Ping)
 }

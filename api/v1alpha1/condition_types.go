@@ -19,6 +19,10 @@ const (
 	// ConditionEndpointAvailable is True when the last check gave evidence: the endpoint accepted or rejected.
 	ConditionEndpointAvailable = "EndpointAvailable"
 
+	// ConditionRedundant is True when both of two credentials are accepted, so that one may be revoked. It is absent with
+	// one credential.
+	ConditionRedundant = "Redundant"
+
 	// ConditionReconciling is present, and True, only while a generation is not yet proven and the operator goes on
 	// trying (kstatus).
 	ConditionReconciling = "Reconciling"
@@ -51,6 +55,12 @@ const (
 	ReasonSandboxReset = "SandboxReset"
 	// ReasonRevoked: an environment that is not reset no longer accepts a token that it accepted before.
 	ReasonRevoked = "Revoked"
+	// ReasonFailedOver: the second credential stands in for the first, which is not accepted.
+	ReasonFailedOver = "FailedOver"
+	// ReasonBothAccepted: the API accepts both credentials.
+	ReasonBothAccepted = "BothAccepted"
+	// ReasonSameCredential: both entries hold the same credential, so that neither can stand in for the other.
+	ReasonSameCredential = "SameCredential"
 	// ReasonStale: there was no evidence for longer than the operator vouches for.
 	ReasonStale = "Stale"
 	// ReasonDeployedUnverifiable: the operator does not know the token in the target, because the target was changed
@@ -66,6 +76,9 @@ const (
 	// ReasonSourceCleaned: an event: a trailing newline, white space or a pasted prefix was cut off what was read.
 	ReasonSourceCleaned = "SourceCleaned"
 
+	// ReasonTemplateError: spec.target.template.data has a template that can't be rendered; a target that was written
+	// before stays as it is.
+	ReasonTemplateError = "TemplateError"
 	// ReasonTargetConflict: the target exists and is somebody else's.
 	ReasonTargetConflict = "TargetConflict"
 	// ReasonTargetWriteFailed: the API server refuses to have the target written.

@@ -70,12 +70,13 @@ type JupicoCredentialSpec struct {
 	// +optional
 	Endpoint *Endpoint `json:"endpoint,omitempty"`
 
-	// credentials lists what to prove and deliver: exactly one entry.
+	// credentials lists what to prove and deliver: one entry, or two of the same account with the same permissions. The
+	// first is preferred, the second stands by, and takes its place when Jupico rejects it.
 	// +required
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=2
 	Credentials []Credential `json:"credentials,omitempty"`
 
 	// target is the Secret that the operator writes, in the namespace of this resource.
@@ -218,12 +219,72 @@ type Target struct {
 	// behind. When left out, Owner.
 	// +optional
 	CreationPolicy CreationPolicy `json:"creationPolicy,omitempty"`
+
+	// template shapes the Secret: its type, its labels and annotations, and its keys. When left out, the Secret has the
+	// keys authorization, token and url.
+	// +optional
+	Template *TargetTemplate `json:"template,omitempty"`
 }
+
+// TargetTemplate shapes the target.
+// +kubebuilder:validation:MinProperties=0
+// +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'kubernetes.io/basic-auth' || (has(self.data) && 'username' in self.data && 'password' in self.data)",message="the type kubernetes.io/basic-auth needs the keys username and password in data",fieldPath=".data"
+type TargetTemplate struct {
+	// type of the Secret: Opaque, kubernetes.io/basic-auth, or one in a domain of your own, such as shop.example/login.
+	// When left out, a new Secret is Opaque, and one that exists keeps its type. A Secret's type cannot change: one whose
+	// creationPolicy is Owner is deleted and made again, as soon as the token is accepted once more, and one that is to
+	// stay behind (Orphan) must be deleted by hand.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self in ['Opaque', 'kubernetes.io/basic-auth'] || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+/[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$') && !self.matches('^([^/]+[.])?(kubernetes[.]io|k8s[.]io)/'))",message="type must be Opaque, kubernetes.io/basic-auth, or a name in a domain of your own, such as shop.example/login"
+	Type string `json:"type,omitempty"`
+
+	// labels that the Secret has beside the operator's own. One that is taken off this list is taken off the Secret.
+	// +optional
+	// +kubebuilder:validation:MinProperties=0
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a label must be a valid name, such as team or shop.example/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.startsWith('app.kubernetes.io/') || !k.matches('^([^/]+[.])?(kubernetes[.]io|k8s[.]io|credentials[.]jupico[.]dev)/'))",message="labels under kubernetes.io, k8s.io (but app.kubernetes.io/) and credentials.jupico.dev have a meaning of their own: choose another name"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['app.kubernetes.io/managed-by', 'app.kubernetes.io/instance', 'app.kubernetes.io/component'])",message="the labels managed-by, instance and component under app.kubernetes.io are set by the operator: leave them out"
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+
+	// annotations that the Secret has beside the operator's own. One that is taken off this list is taken off the Secret.
+	// +optional
+	// +kubebuilder:validation:MinProperties=0
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="an annotation must be a valid name, such as note or shop.example/note"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.startsWith('app.kubernetes.io/') || !k.matches('^([^/]+[.])?(kubernetes[.]io|k8s[.]io|credentials[.]jupico[.]dev)/'))",message="annotations under kubernetes.io, k8s.io (but app.kubernetes.io/) and credentials.jupico.dev have a meaning of their own: choose another name"
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+
+	// data has a template for each key, in the syntax of Go's text/template: text, values such as {{ .Authorization }},
+	// functions such as {{ .Password | quote }} and conditions. The key token is added to them. When left out or empty,
+	// the keys are authorization, token and url.
+	// +optional
+	// +kubebuilder:validation:MinProperties=0
+	// +kubebuilder:validation:MaxProperties=62
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 253 && k.matches('^[-._a-zA-Z0-9]+$') && k != '.' && !k.startsWith('..'))",message="a key of data may hold letters, digits, hyphens, underscores and dots, must not begin with two dots, and has at most 253 characters"
+	// +kubebuilder:validation:XValidation:rule="!('token' in self)",message="the key token is always there, and holds the token as the API accepted it: leave it out, or choose another name"
+	Data map[string]DataTemplate `json:"data,omitempty"`
+}
+
+// LabelValue is the value of a label.
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?)?$`
+type LabelValue string
+
+// AnnotationValue is the value of an annotation.
+// +kubebuilder:validation:MaxLength=4096
+type AnnotationValue string
+
+// DataTemplate makes the value of a key.
+// +kubebuilder:validation:MaxLength=4096
+type DataTemplate string
 
 // JupicoCredentialStatus says what is known of the credential and of the target.
 type JupicoCredentialStatus struct {
-	// conditions are Ready, CredentialAccepted, SecretSynced, EndpointAvailable, and, only when True, Reconciling and
-	// Stalled.
+	// conditions are Ready, CredentialAccepted, SecretSynced, EndpointAvailable, with two credentials Redundant, and, only
+	// when True, Reconciling and Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -248,7 +309,7 @@ type JupicoCredentialStatus struct {
 	// +optional
 	// +listType=map
 	// +listMapKey=name
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=2
 	Credentials []CredentialStatus `json:"credentials,omitempty"`
 
 	// lastCheckTime is when the last check ended.
@@ -363,6 +424,11 @@ type TargetStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=253
 	Keys []string `json:"keys,omitempty"`
+
+	// observedGeneration is the generation of the spec that the Secret was last written, or seen to be right, for. While
+	// it is behind, the Secret is yet to get what an edit asks for.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// updatedTime is when the operator last wrote the Secret.
 	// +optional

@@ -2,26 +2,22 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package checker stands between the controller and the client: it decides whether an endpoint may be asked at all, and
-// whether its answers prove anything.
+// when, whether its answers prove anything, and which of them serve more than one asker.
 package checker
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
+	"crypto/rand"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
+	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
-
-// ControlInterval is how long a passed negative control holds. An endpoint that was not asked for as long is forgotten.
-const ControlInterval = 24 * time.Hour
 
 // Endpoint is where a check goes.
 type Endpoint struct {
@@ -32,125 +28,95 @@ type Endpoint struct {
 	CA string
 }
 
-// Checker makes checks. It is safe for concurrent use.
+// Request asks for a check.
+type Request struct {
+	Endpoint Endpoint
+	Token    credential.Token
+	// Namespace of the asker. Slots are dealt fairly between namespaces.
+	Namespace string
+	// NotBefore is when the check must have begun at the earliest. Zero: any answer that may be shared serves. An endpoint
+	// that is left alone is left alone all the same: an answer without evidence may be older.
+	NotBefore time.Time
+	// Latch is the longest that the asker lets a rejection of this token stand for a check. Zero: not at all.
+	Latch time.Duration
+	// Urgent: the asker cannot be deferred. Its slot is taken on credit. An answer that serves is taken all the same.
+	Urgent bool
+}
+
+// Answer is what came of a Request.
+type Answer struct {
+	// Result is without meaning when RetryAt is set. That of a shared answer has no Duration.
+	outcome.Result
+	// Began is when the check began. Sharers take this time over, so that equal tokens fall due together.
+	Began time.Time
+	// Shared: no request was sent for this asker.
+	Shared bool
+	// RetryAt, when it is not zero, says that no check was made, mostly for want of a slot, and when to ask again. The
+	// place in the queue is kept until a little later.
+	RetryAt time.Time
+	// MassRejection: this is a rejection, and most of the endpoint's tokens were rejected together.
+	MassRejection bool
+}
+
+// Options of a Checker.
+type Options struct {
+	// QPS is how many requests a second one endpoint is sent in the long run, and Burst how many at once.
+	QPS   float64
+	Burst int
+	// Workers is how many askers there may be at a time. A quarter of them may be in calls to one endpoint.
+	Workers int
+	Clock   clock.PassiveClock
+	// Log is told what concerns an endpoint, rather than one asker.
+	Log logr.Logger
+}
+
+// Checker makes checks. It is safe for concurrent use, and a prometheus.Collector.
 type Checker struct {
 	allowed jupico.AllowList
 	config  jupico.Config
-	clock   clock.PassiveClock
+	options Options
+	metrics *metrics
+	// secret keys the digests that tokens are told apart by. A pointer, so that no way of printing reaches it.
+	secret *[32]byte
 
-	mu        sync.Mutex
+	mu        sync.Mutex // never held during a call
 	endpoints map[key]*endpoint
-	controls  singleflight.Group
-}
-
-// key tells endpoints apart: a proof at one says nothing of another, nor of the same host under other authorities.
-type key struct {
-	url string
-	ca  [sha256.Size]byte
-}
-
-type endpoint struct {
-	client *jupico.Client
-
-	// These are guarded by Checker.mu.
-	lastAsked       time.Time
-	controlPassedAt time.Time
 }
 
 // New returns a Checker that asks only the allowed endpoints.
-func New(allowed jupico.AllowList, config jupico.Config, clock clock.PassiveClock) *Checker {
-	return &Checker{allowed: allowed, config: config, clock: clock, endpoints: map[key]*endpoint{}}
+func New(allowed jupico.AllowList, config jupico.Config, options Options) *Checker {
+	c := &Checker{
+		allowed: allowed, config: config, options: options,
+		metrics: newMetrics(), secret: new([32]byte), endpoints: map[key]*endpoint{},
+	}
+	_, _ = rand.Read(c.secret[:]) // it never fails
+	return c
 }
 
-// Check checks one token. An endpoint is first given a random token, at first use and every ControlInterval: unless it
-// refuses that, the token is not sent, since an acceptance would prove nothing.
-func (c *Checker) Check(ctx context.Context, where Endpoint, token credential.Token) outcome.Result {
-	at, k, problem := c.endpoint(where)
+// Check checks one token, or says when to come back: it never waits for a slot. An endpoint is first given a random
+// token, at first use and every ControlInterval: unless it refuses that, the token is not sent, since an acceptance
+// would prove nothing.
+func (c *Checker) Check(ctx context.Context, request Request) Answer {
+	at, problem := c.endpoint(request.Endpoint)
 	if problem != nil {
-		return *problem
+		return Answer{Result: *problem, Began: c.options.Clock.Now()}
 	}
-	if !c.controlHolds(at) {
-		if problem := c.control(ctx, at, k); problem != nil {
-			return *problem
-		}
-	}
-	return at.client.Check(ctx, token)
+	answer := at.check(ctx, asker{Request: request, id: c.identify(at, request.Token)})
+	c.metrics.answered(at.label, answer)
+	return answer
 }
 
 // Controlled reports whether the endpoint is known to refuse a random token, so that a check takes a single request.
 func (c *Checker) Controlled(where Endpoint) bool {
-	at, _, problem := c.endpoint(where)
-	return problem == nil && c.controlHolds(at)
+	at, problem := c.endpoint(where)
+	if problem != nil {
+		return false
+	}
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	return at.control.holds(c.options.Clock.Now())
 }
 
-// endpoint returns what is kept of an endpoint, or the result that says why it may not be asked.
-func (c *Checker) endpoint(where Endpoint) (*endpoint, key, *outcome.Result) {
-	canonical, err := jupico.CanonicalBaseURL(where.URL)
-	if err != nil {
-		return nil, key{}, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is " + err.Error()}
-	}
-	if !c.allowed.Allows(canonical) {
-		return nil, key{}, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is not on the operator's list"}
-	}
-	k := key{url: canonical, ca: sha256.Sum256([]byte(where.CA))}
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.clock.Now()
-	if known := c.endpoints[k]; known != nil {
-		known.lastAsked = now
-		return known, k, nil
-	}
-	var roots *x509.CertPool
-	if where.CA != "" {
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM([]byte(where.CA)) {
-			return nil, key{}, &outcome.Result{Outcome: outcome.CAInvalid, Detail: "it holds no PEM certificate"}
-		}
-	}
-	c.forgetUnused(now)
-	fresh := &endpoint{client: jupico.NewClient(canonical, roots, c.config), lastAsked: now}
-	c.endpoints[k] = fresh
-	return fresh, k, nil
-}
-
-func (c *Checker) forgetUnused(now time.Time) {
-	for k, at := range c.endpoints {
-		if now.Sub(at.lastAsked) > ControlInterval {
-			at.client.CloseIdleConnections()
-			delete(c.endpoints, k)
-		}
-	}
-}
-
-func (c *Checker) controlHolds(at *endpoint) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return !at.controlPassedAt.IsZero() && c.clock.Since(at.controlPassedAt) < ControlInterval
-}
-
-// control gives the endpoint a random token. All who need the control at the same time share one. It returns nil when
-// the token was refused, and else the result that stands for the check which therefore is not made.
-func (c *Checker) control(ctx context.Context, at *endpoint, k key) *outcome.Result {
-	shared, _, _ := c.controls.Do(k.url+"\x00"+string(k.ca[:]), func() (any, error) {
-		if c.controlHolds(at) { // who comes late finds it done
-			return (*outcome.Result)(nil), nil
-		}
-		result := at.client.Check(ctx, credential.RandomToken())
-		switch result.Outcome.Class() {
-		case outcome.Acceptance:
-			return &outcome.Result{
-				Outcome: outcome.EndpointDoesNotAuthenticate, Detail: result.Detail, Duration: result.Duration,
-			}, nil
-		case outcome.Rejection:
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			at.controlPassedAt = c.clock.Now()
-			return (*outcome.Result)(nil), nil
-		case outcome.NoEvidence, outcome.Transient:
-		}
-		return &result, nil
-	})
-	problem, _ := shared.(*outcome.Result)
-	return problem
+func (c *Checker) identify(at *endpoint, token credential.Token) identity {
+	return token.Digest(c.secret[:], at.key.url+"\x00"+string(at.key.ca[:]))
 }

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -15,55 +16,82 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// check makes the checks of a plan. The only error is that of a context that ended, whose outcomes say nothing.
+// check makes the checks of a plan, and those that their outcomes ask for. The only error is that of a context that
+// ended, whose outcomes say nothing.
 func (r *Reconciler) check(
 	ctx context.Context, s *sight, known *memory, plan decision.Plan,
-) (decision.Outcomes, error) {
-	var outcomes decision.Outcomes
-	if plan.Candidate {
-		result := r.checkCandidate(ctx, s, plan)
-		outcomes.Candidate = &result
-		known.remember(s.candidate, result)
+) ([]decision.Outcome, error) {
+	var outcomes []decision.Outcome
+	for _, check := range plan.Checks {
+		if check.Entry == decision.Deployed && decision.IsReplaced(s.facts, plan, outcomes) {
+			continue
+		}
+		outcomes = append(outcomes, r.make(ctx, s, known, check))
 	}
-	isReplaced := outcomes.Candidate != nil && outcomes.Candidate.Outcome.Class() == outcome.Acceptance
-	if plan.Deployed && !isReplaced {
-		result := r.ask(ctx, s, known.deployed.endpoint, known.deployed.token)
-		outcomes.Deployed = &result
+	for _, check := range decision.FollowUp(s.facts, outcomes) {
+		outcomes = append(outcomes, r.make(ctx, s, known, check))
 	}
 	return outcomes, ctx.Err()
 }
 
-// checkCandidate tries one form of a login's token or, when the plan says so and that is Rejected, the other one too.
-func (r *Reconciler) checkCandidate(ctx context.Context, s *sight, plan decision.Plan) decision.CandidateOutcome {
-	try := func(form v1alpha1.TokenForm) decision.CandidateOutcome {
+// make checks one form of a login's token or, when the check says so and that is Rejected, the other one too.
+func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check decision.Check) decision.Outcome {
+	if check.Entry == decision.Deployed {
+		return r.ask(ctx, s, check, known.deployed)
+	}
+	entry := known.entry(s.resource.Spec.Credentials[check.Entry].Name)
+	try := func(form v1alpha1.TokenForm) decision.Outcome {
 		if s.caProblem != nil {
 			r.metrics.checked(s.resource, *s.caProblem)
-			return decision.CandidateOutcome{Result: *s.caProblem, Form: form}
+			return decision.Outcome{Entry: check.Entry, Result: *s.caProblem, Form: form}
 		}
-		token := s.candidate.credential.Token(credential.Form(form))
-		return decision.CandidateOutcome{Result: r.ask(ctx, s, s.candidate.endpoint, token), Form: form}
+		token := entry.token(s.candidates[check.Entry], credential.Form(form))
+		result := r.ask(ctx, s, check, token)
+		result.Form = form
+		if result.RetryAt.IsZero() && result.Outcome.Class() == outcome.Acceptance {
+			entry.proven = token // and so may be written
+		}
+		return result
 	}
-	result := try(plan.Form)
-	if result.Outcome == outcome.Rejected && plan.BothForms {
-		return decision.MoreSpecific(result, try(otherForm(plan.Form)))
+	result := try(check.Form)
+	if result.RetryAt.IsZero() && result.Outcome == outcome.Rejected && check.BothForms {
+		check.Urgent = true // a round of two forms is not broken up
+		return decision.MoreSpecific(result, try(otherForm(check.Form)))
 	}
 	return result
 }
 
-func (r *Reconciler) ask(
-	ctx context.Context, s *sight, where checker.Endpoint, token credential.Token,
-) outcome.Result {
-	result := r.checker.Check(ctx, where, token)
-	r.metrics.checked(s.resource, result)
-	log.FromContext(ctx).V(1).Info("Checked token", "endpoint", where.URL, "outcome", result.Outcome,
-		"detail", result.Detail, "duration", result.Duration)
-	return result
-}
-
-// remember keeps what may be written: a token that was just accepted.
-func (m *memory) remember(c *candidate, result decision.CandidateOutcome) {
-	if result.Outcome.Class() == outcome.Acceptance {
-		m.proven = &proof{token: c.credential.Token(credential.Form(result.Form)), endpoint: c.endpoint}
+// ask has a token checked, by a request or by one of a moment ago that serves as well: it must be news, or begin now
+// where the check says so. It may be put off.
+func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, what *proof) decision.Outcome {
+	notBefore := what.began.Add(time.Nanosecond)
+	switch {
+	case check.Fresh && !s.facts.RequestedAt.IsZero() && !check.Urgent:
+		notBefore = s.facts.RequestedAt
+	case check.Fresh:
+		notBefore = r.clock.Now()
+	case what.began.IsZero():
+		notBefore = time.Time{}
+	}
+	answer := r.checker.Check(ctx, checker.Request{
+		Endpoint: what.endpoint, Token: what.token, Namespace: s.resource.Namespace,
+		NotBefore: notBefore, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
+	})
+	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
+	if !answer.RetryAt.IsZero() {
+		log.Info("Put check off", "until", answer.RetryAt)
+		return decision.Outcome{Entry: check.Entry, RetryAt: answer.RetryAt}
+	}
+	what.began = answer.Began
+	ended := answer.Began
+	if !answer.Shared {
+		ended = r.clock.Now()
+		r.metrics.checked(s.resource, answer.Result)
+	}
+	log.Info("Checked token", "outcome", answer.Outcome, "detail", answer.Detail, "duration", answer.Duration,
+		"shared", answer.Shared)
+	return decision.Outcome{
+		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended, Mass: answer.MassRejection,
 	}
 }
 

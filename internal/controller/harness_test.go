@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +83,10 @@ func (p *emulatorPool) close() {
 }
 
 // secrets collects every value that must be seen nowhere but in a Secret.
-var secrets []string
+var (
+	secretsMu sync.Mutex
+	secrets   []string
+)
 
 // login is a username and a password that no other test uses.
 type login struct{ username, password string }
@@ -92,6 +96,8 @@ var logins atomic.Int64
 func newLogin() login {
 	n := logins.Add(1)
 	l := login{fmt.Sprintf("canaryUser%d", n), fmt.Sprintf("cAnary-Pa55word-%d", n)}
+	secretsMu.Lock()
+	defer secretsMu.Unlock()
 	secrets = append(secrets, l.password, l.token(), l.tokenWithNewline())
 	return l
 }

@@ -117,11 +117,12 @@ var _ = Describe("A manifest that cannot work", func() {
 		Entry("no source in an entry", func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials[0].BasicAuthSecretRef = nil },
 			"give exactly one of basicAuthSecretRef"),
 		Entry("no entry", func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials = nil }, "spec.credentials"),
-		Entry("two entries", func(r *v1alpha1.JupicoCredential) {
-			second := r.Spec.Credentials[0]
-			second.Name = "second"
-			r.Spec.Credentials = append(r.Spec.Credentials, second)
-		}, "must have at most 1 item"),
+		Entry("three entries", func(r *v1alpha1.JupicoCredential) {
+			r.Spec.Credentials = []v1alpha1.Credential{keyEntry("a"), keyEntry("b"), keyEntry("c")}
+		}, "must have at most 2 items"),
+		Entry("two entries of one name", func(r *v1alpha1.JupicoCredential) {
+			r.Spec.Credentials = []v1alpha1.Credential{keyEntry("a"), keyEntry("a")}
+		}, "Duplicate value"),
 		Entry("a name with an underscore", func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials[0].Name = "a_b" },
 			"name may hold letters, digits and inner hyphens"),
 		Entry("a target that is no name", func(r *v1alpha1.JupicoCredential) { r.Spec.Target.Name = "My Secret" },
@@ -155,6 +156,7 @@ var _ = Describe("An endpoint", func() {
 		fault   jupicotest.Fault
 		outcome string
 		message string
+		pause   time.Duration // that it asks for, and gets even when a check is asked for
 	}
 	DescribeTable("that gives no evidence is named, with what to do, and the credential stays unproven", func(r row) {
 		s := newScene()
@@ -175,29 +177,30 @@ var _ = Describe("An endpoint", func() {
 
 		By("healing by itself")
 		s.emulator.Clear()
+		testClock.advance(r.pause)
 		s.askForCheck()
 		s.expectReady("True", "Accepted")
 	},
-		Entry("400", row{jupicotest.Fault{Status: 400}, "UnexpectedResponse", "HTTP 400 invalid_payload"}),
-		Entry("403", row{jupicotest.Fault{Status: 403}, "Forbidden", "IP allow list"}),
-		Entry("404", row{jupicotest.Fault{Status: 404}, "UnexpectedResponse", "HTTP 404 wrong_url"}),
-		Entry("407", row{jupicotest.Fault{Status: 407}, "ProxyRefused", "HTTPS_PROXY"}),
-		Entry("429 with seconds", row{jupicotest.Fault{Status: 429, RetryAfter: "60"}, "RateLimited", "fewer requests"}),
+		Entry("400", row{jupicotest.Fault{Status: 400}, "UnexpectedResponse", "HTTP 400 invalid_payload", 0}),
+		Entry("403", row{jupicotest.Fault{Status: 403}, "Forbidden", "IP allow list", 0}),
+		Entry("404", row{jupicotest.Fault{Status: 404}, "UnexpectedResponse", "HTTP 404 wrong_url", 0}),
+		Entry("407", row{jupicotest.Fault{Status: 407}, "ProxyRefused", "HTTPS_PROXY", 0}),
+		Entry("429 with seconds", row{jupicotest.Fault{Status: 429, RetryAfter: "60"}, "RateLimited", "fewer requests", time.Minute}),
 		Entry("429 with a date", row{
 			jupicotest.Fault{Status: 429, RetryAfter: time.Now().Add(time.Hour).UTC().Format("Mon, 02 Jan 2006 15:04:05 GMT")},
-			"RateLimited", "fewer requests",
+			"RateLimited", "fewer requests", 5 * time.Minute,
 		}),
-		Entry("500", row{jupicotest.Fault{Status: 500}, "Unavailable", "HTTP 500 internal_server_error"}),
-		Entry("503", row{jupicotest.Fault{Status: 503}, "Unavailable", "HTTP 503 service_unavailable"}),
-		Entry("a redirect", row{jupicotest.Fault{Redirect: "https://127.0.0.1:1/elsewhere"}, "UnexpectedResponse", "HTTP 302"}),
-		Entry("an HTML page with 200", row{jupicotest.Fault{HTML: true}, "UnexpectedResponse", "an HTML page"}),
-		Entry("an HTML page with 401", row{jupicotest.Fault{HTML: true, Status: 401}, "UnexpectedResponse", "an HTML page"}),
-		Entry("a body of 1 GiB", row{jupicotest.Fault{BodyBytes: 1 << 30}, "UnexpectedResponse", "a body over 64 KiB"}),
-		Entry("a hanging server", row{jupicotest.Fault{Hang: true}, "Unreachable", "no answer within 2s"}),
-		Entry("a broken connection", row{jupicotest.Fault{ResetConnection: true}, "Unreachable", "allow-listed source addresses"}),
-		Entry("a header that got lost", row{jupicotest.Fault{Code: "auth_header_not_present"}, "RequestAltered", "strips"}),
-		Entry("a content type that got lost", row{jupicotest.Fault{Code: "auth_invalid_content_type"}, "RequestAltered", "strips"}),
-		Entry("a session's error", row{jupicotest.Fault{Code: "auth_token_session"}, "UnexpectedResponse", "auth_token_session"}),
+		Entry("500", row{jupicotest.Fault{Status: 500}, "Unavailable", "HTTP 500 internal_server_error", 0}),
+		Entry("503", row{jupicotest.Fault{Status: 503}, "Unavailable", "HTTP 503 service_unavailable", 0}),
+		Entry("a redirect", row{jupicotest.Fault{Redirect: "https://127.0.0.1:1/elsewhere"}, "UnexpectedResponse", "HTTP 302", 0}),
+		Entry("an HTML page with 200", row{jupicotest.Fault{HTML: true}, "UnexpectedResponse", "an HTML page", 0}),
+		Entry("an HTML page with 401", row{jupicotest.Fault{HTML: true, Status: 401}, "UnexpectedResponse", "an HTML page", 0}),
+		Entry("a body of 1 GiB", row{jupicotest.Fault{BodyBytes: 1 << 30}, "UnexpectedResponse", "a body over 64 KiB", 0}),
+		Entry("a hanging server", row{jupicotest.Fault{Hang: true}, "Unreachable", "no answer within 2s", 0}),
+		Entry("a broken connection", row{jupicotest.Fault{ResetConnection: true}, "Unreachable", "allow-listed source addresses", 0}),
+		Entry("a header that got lost", row{jupicotest.Fault{Code: "auth_header_not_present"}, "RequestAltered", "strips", 0}),
+		Entry("a content type that got lost", row{jupicotest.Fault{Code: "auth_invalid_content_type"}, "RequestAltered", "strips", 0}),
+		Entry("a session's error", row{jupicotest.Fault{Code: "auth_token_session"}, "UnexpectedResponse", "auth_token_session", 0}),
 	)
 
 	DescribeTable("that rejects a credential never accepted says why", func(code, outcome, sentence string) {

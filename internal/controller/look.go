@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -27,23 +28,15 @@ type sight struct {
 	resource *v1alpha1.JupicoCredential
 	// endpoint that the spec asks for.
 	endpoint checker.Endpoint
-	// candidate is nil when the source gives none.
-	candidate *candidate
-	// caProblem stands for the candidate's check when the certificates could not be read. Else nil.
+	// candidates of the entries of the spec. Nil where the source gives none.
+	candidates [v1alpha1.MaxCredentials]*candidate
+	// caProblem stands for the candidates' checks when the certificates could not be read. Else nil.
 	caProblem *outcome.Result
 	// target as the cache shows it. Nil when it does not exist.
 	target   *metav1.PartialObjectMetadata
 	warnings []string
 	// retryRequestAt is when a check that was asked for too often may be made.
 	retryRequestAt time.Time
-}
-
-// recordedAfter is the candidate that the status is about once it is written.
-func (s *sight) recordedAfter(known *memory) *candidate {
-	if s.resource.Spec.Suspend {
-		return known.recorded // nothing was looked at
-	}
-	return s.candidate
 }
 
 // look gathers the facts. On an unchanged resource it asks the API server nothing.
@@ -56,8 +49,10 @@ func (r *Reconciler) look(ctx context.Context, resource *v1alpha1.JupicoCredenti
 	if err := r.lookAtEndpoint(ctx, s, known); err != nil {
 		return nil, err
 	}
-	if err := r.lookAtSource(ctx, s, known); err != nil {
-		return nil, err
+	for i := range resource.Spec.Credentials {
+		if err := r.lookAtSource(ctx, s, known, i); err != nil {
+			return nil, err
+		}
 	}
 	if err := r.lookAtTarget(ctx, s, known); err != nil {
 		return nil, err
@@ -105,40 +100,59 @@ func (r *Reconciler) lookAtEndpoint(ctx context.Context, s *sight, known *memory
 	return nil
 }
 
-func (r *Reconciler) lookAtSource(ctx context.Context, s *sight, known *memory) error {
-	warnings, err := r.readSource(ctx, s.resource, &known.source)
+func (r *Reconciler) lookAtSource(ctx context.Context, s *sight, known *memory, i int) error {
+	spec := &s.resource.Spec.Credentials[i]
+	entry := known.entry(spec.Name)
+	warnings, err := r.readSource(ctx, s.resource, spec, &entry.source)
 	if err != nil {
 		return err
 	}
-	s.facts.Source = decision.Source{
-		Problem: known.source.problem,
-		Detail:  known.source.detail,
-		Login:   known.source.credential.IsLogin(),
-	}
-	if known.source.problem != "" {
+	source := &s.facts.Sources[i]
+	source.Problem, source.Detail = entry.source.problem, entry.source.detail
+	source.Login = entry.source.credential.IsLogin()
+	if source.Problem != "" {
 		return nil
 	}
-	s.candidate = &candidate{credential: known.source.credential, endpoint: s.endpoint}
-	s.facts.Source.Status = &v1alpha1.SourceStatus{
-		UID: known.source.ref.UID, ResourceVersion: known.source.ref.ResourceVersion,
-	}
-	s.facts.Source.OnRecord = s.isOnRecord(known)
-	_, s.facts.Source.Proven = known.proven.form(s.candidate)
-	if !s.facts.Source.OnRecord {
-		s.warnings = warnings
+	c := &candidate{origin{entry.source.credential, spec.Name, s.resource.Spec.Environment}, s.endpoint}
+	s.candidates[i] = c
+	source.Status = &v1alpha1.SourceStatus{UID: entry.source.ref.UID, ResourceVersion: entry.source.ref.ResourceVersion}
+	source.Record = s.recordOf(known, i)
+	_, source.Proven = entry.proven.form(c)
+	source.Repeats = i > 0 && s.candidates[0] != nil && s.candidates[0].equal(c)
+	if source.Record == "" {
+		s.warnings = append(s.warnings, warnings...)
 	}
 	return nil
 }
 
-// isOnRecord reports whether the status is about this candidate. After a restart only an unchanged source and spec
-// tell.
-func (s *sight) isOnRecord(known *memory) bool {
-	if known.recorded != nil {
-		return known.recorded.equal(s.candidate)
+// recordOf returns the name under which the status is about a candidate: the entry's own, or a former one. After a
+// restart only an unchanged source and spec tell.
+func (s *sight) recordOf(known *memory, i int) string {
+	name := s.resource.Spec.Credentials[i].Name
+	if recorded := known.entry(name).recorded; recorded != nil {
+		if recorded.equal(s.candidates[i]) {
+			return name
+		}
+		return ""
 	}
-	status := s.resource.Status
-	return len(status.Credentials) > 0 && status.Credentials[0].Source != nil &&
-		*status.Credentials[0].Source == known.source.ref && status.ObservedGeneration == s.resource.Generation
+	for former, entry := range known.entries {
+		if entry.recorded != nil && entry.recorded.equal(s.candidates[i]) && !s.hasEntry(former) {
+			return former
+		}
+	}
+	for _, status := range s.resource.Status.Credentials {
+		if status.Name == name && status.Source != nil && *status.Source == known.entry(name).source.ref &&
+			s.resource.Status.ObservedGeneration == s.resource.Generation {
+			return name
+		}
+	}
+	return ""
+}
+
+func (s *sight) hasEntry(name string) bool {
+	return slices.ContainsFunc(s.resource.Spec.Credentials, func(entry v1alpha1.Credential) bool {
+		return entry.Name == name
+	})
 }
 
 // lookAtTarget sees whether the target is as it was left, and recalls the token in it where that is needed.
@@ -149,23 +163,34 @@ func (r *Reconciler) lookAtTarget(ctx context.Context, s *sight, known *memory) 
 	}
 	s.target = target
 	s.facts.TargetDrifted = s.resource.Status.Deployed != nil &&
-		(isUnwritten(s.resource) || !isAsLeft(s.resource.Status.Target, target, s.resource.Spec.Target.Name))
+		!isAsLeft(s.resource.Status.Target, target, s.resource.Spec.Target.Name)
 	if err := r.recallDeployed(ctx, s, known); err != nil {
 		return err
 	}
-	form, isCandidate := known.deployed.form(s.candidate)
-	s.facts.Deployed = decision.Deployed{Known: known.deployed != nil, IsCandidate: isCandidate}
-	if isCandidate && s.facts.Source.Login {
-		s.facts.Deployed.Form = apiForm(form)
+	s.facts.DeployedKnown = known.deployed != nil
+	var maker *candidate // the entry that the token came from, if that makes it still, or else another
+	for i, c := range s.candidates {
+		source := &s.facts.Sources[i]
+		form, isMade := known.deployed.form(c)
+		source.MakesDeployed = isMade
+		if isMade && (maker == nil || c.entry == known.deployed.entry) {
+			maker = c
+		}
+		if isMade && source.Login {
+			source.DeployedForm = apiForm(form)
+		}
+	}
+	if maker != nil {
+		known.deployed.origin = maker.origin
 	}
 	return nil
 }
 
-// recallDeployed reads the deployed token back from the target after a restart, when the source no longer makes it.
+// recallDeployed reads the deployed token back from the target after a restart, when no source makes it any more.
 // What somebody else put there is never taken for it.
 func (r *Reconciler) recallDeployed(ctx context.Context, s *sight, known *memory) error {
 	deployed := s.resource.Status.Deployed
-	isNeeded := deployed != nil && (deployed.LastCheckTime != nil || !s.facts.Source.OnRecord)
+	isNeeded := deployed != nil && (deployed.LastCheckTime != nil || !s.isActive(deployed.Credential))
 	left := s.resource.Status.Target
 	if known.deployed != nil || !isNeeded || left == nil {
 		return nil
@@ -185,9 +210,14 @@ func (r *Reconciler) recallDeployed(ctx context.Context, s *sight, known *memory
 		return nil
 	}
 	if token, ok := credential.ParseToken(secret.Data[v1alpha1.TargetKeyToken]); ok {
-		known.deployed = &proof{token: token, endpoint: endpoint}
+		known.deployed = &proof{origin: origin{entry: deployed.Credential}, token: token, endpoint: endpoint}
 	}
 	return nil
+}
+
+// isActive reports whether an entry still has the candidate that the status tells of under a name.
+func (s *sight) isActive(name string) bool {
+	return slices.ContainsFunc(s.facts.Sources[:], func(source decision.Source) bool { return source.Record == name })
 }
 
 // endpointOfDeployed gives back the TLS settings of an endpoint that a status names, as far as they are still known.
@@ -209,8 +239,11 @@ func (r *Reconciler) lookAtRequest(s *sight, known *memory) {
 		known.requests = rate.NewLimiter(rate.Every(requestEvery), requestsInARow)
 	}
 	now := s.facts.Now
-	if known.requests.AllowN(now, 1) {
-		s.facts.CheckRequested = true
+	if known.request.value != asked && known.requests.AllowN(now, 1) {
+		known.request.value, known.request.at = asked, now
+	}
+	if known.request.value == asked { // and so is tried until it is done
+		s.facts.RequestedAt = known.request.at
 		return
 	}
 	s.retryRequestAt = refilledAt(known.requests, now)

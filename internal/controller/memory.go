@@ -36,34 +36,105 @@ type memory struct {
 	// statusVersion is the resourceVersion of the last status that was written.
 	statusVersion string
 
-	source sourceMemory
-	ca     caMemory
-	// recorded is the candidate that the status is about.
-	recorded *candidate
-	// proven is the candidate's token as the API accepted it.
-	proven *proof
+	// entries of spec.credentials, by name.
+	entries map[string]*entryMemory
+	ca      caMemory
 	// deployed is the token in the target.
 	deployed *proof
 
 	repairs  *rate.Limiter
 	rival    string // the field manager whose change was put right last
 	requests *rate.Limiter
+	// request is the last one that was let through.
+	request struct {
+		value string
+		at    time.Time
+	}
+}
+
+// entryMemory is what is known of one entry.
+type entryMemory struct {
+	source sourceMemory
+	// recorded is the candidate that the status is about.
+	recorded *candidate
+	// proven is the candidate's token as the API accepted it.
+	proven *proof
+	// tokens are the candidate's in both forms.
+	tokens map[credential.Form]*proof
+}
+
+// token returns a candidate's token in a form, with what is known of its checks.
+func (m *entryMemory) token(of *candidate, form credential.Form) *proof {
+	token := of.credential.Token(form)
+	if known := m.tokens[form]; known != nil && known.endpoint == of.endpoint && known.token.Equal(token) {
+		known.origin = of.origin // the entry may have been renamed
+		return known
+	}
+	if m.tokens == nil {
+		m.tokens = map[credential.Form]*proof{}
+	}
+	m.tokens[form] = &proof{origin: of.origin, token: token, endpoint: of.endpoint}
+	return m.tokens[form]
+}
+
+// entry returns the memory of an entry, which may be empty.
+func (m *memory) entry(name string) *entryMemory {
+	if m.entries == nil {
+		m.entries = map[string]*entryMemory{}
+	}
+	if m.entries[name] == nil {
+		m.entries[name] = &entryMemory{}
+	}
+	return m.entries[name]
+}
+
+// provenOf returns the token of an entry of the spec as the API accepted it.
+func (m *memory) provenOf(s *sight, entry int) *proof {
+	return m.entry(s.resource.Spec.Credentials[entry].Name).proven
+}
+
+// record notes which candidates the status is about, once it is written, and forgets entries that are no more.
+func (m *memory) record(s *sight) {
+	m.evaluated = true
+	if s.resource.Spec.Suspend {
+		return // nothing was looked at
+	}
+	kept := map[string]*entryMemory{}
+	for i := range s.resource.Spec.Credentials {
+		name := s.resource.Spec.Credentials[i].Name
+		kept[name] = m.entry(name)
+		kept[name].recorded = s.candidates[i]
+	}
+	m.entries = kept
+}
+
+// origin is what a token is made of, and what a template may say of it.
+type origin struct {
+	credential  credential.Credential
+	entry       string
+	environment v1alpha1.Environment
 }
 
 // candidate is a credential and where it is to be checked.
 type candidate struct {
-	credential credential.Credential
-	endpoint   checker.Endpoint
+	origin
+
+	endpoint checker.Endpoint
 }
 
 func (c *candidate) equal(other *candidate) bool {
 	return c.endpoint == other.endpoint && c.credential.Equal(other.credential)
 }
 
-// proof is a token and the endpoint that accepted it, with its TLS settings.
+// proof is a token and the endpoint that it is for, with its TLS settings. Of one that was read back from a target, the
+// origin has the entry alone.
 type proof struct {
+	origin
+
 	token    credential.Token
 	endpoint checker.Endpoint
+	// began is when the last check that this process knows of began. Zero when there is none.
+	began time.Time
 }
 
 // form returns the form in which a candidate makes the same token at the same endpoint.

@@ -64,7 +64,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !written {
 		return again(cacheLag), writeErr
 	}
-	known.evaluated, known.recorded = true, findings.candidate
+	known.record(findings.sight)
 	r.announce(ctx, resource, findings)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -74,11 +74,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 
 // findings are what an evaluation came to.
 type findings struct {
-	status   v1alpha1.JupicoCredentialStatus
-	wakeUp   time.Time // zero: not before something happens
-	warnings []string  // about what was cut off the source
-	// candidate that the status is about. Nil when the source gives none.
-	candidate *candidate
+	status v1alpha1.JupicoCredentialStatus
+	wakeUp time.Time // zero: not before something happens
+	sight  *sight    // that the status is about
 }
 
 // evaluate proves, decides and delivers. An error means trouble with Kubernetes, and everything else is an outcome;
@@ -102,12 +100,7 @@ func (r *Reconciler) evaluate(
 		return nil, nil //nolint:nilnil // the namespace is being deleted, and nothing is left to say
 	}
 	status, wakeUp := decision.Conclude(verdict, target)
-	return &findings{
-		status:    status,
-		wakeUp:    decision.Earliest(wakeUp, sight.retryRequestAt),
-		warnings:  sight.warnings,
-		candidate: sight.recordedAfter(known),
-	}, err
+	return &findings{status: status, wakeUp: decision.Earliest(wakeUp, sight.retryRequestAt), sight: sight}, err
 }
 
 // cacheLag is how long to wait for the cache to show our own last write.

@@ -154,6 +154,10 @@ var _ = Describe("The metrics", func() {
 		Eventually(func() float64 { return value("jupico_credential_accepted", mine...) }, soon).Should(BeEquivalentTo(1))
 		Expect(value("jupico_credential_last_accepted_timestamp_seconds", mine...)).
 			To(BeNumerically("~", testClock.Now().Unix(), 60))
+		Expect(value("jupico_active_credential", mine...)).To(BeEquivalentTo(1))
+		Expect(value("jupico_resource_ready", s.namespace, "payments", "Accepted")).To(BeEquivalentTo(1))
+		Expect(value("jupico_credential_stale", s.namespace, "payments")).To(BeEquivalentTo(0))
+		Expect(value("jupico_overdue_resources")).To(BeNumerically(">=", 0))
 		Expect(value("jupico_checks_total", "Sandbox", "Accepted")).To(BeNumerically(">=", 1))
 		Expect(value("jupico_check_duration_seconds")).To(BeNumerically(">=", 1))
 		s.emulator.Revoke(s.login.username)

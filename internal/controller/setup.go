@@ -94,7 +94,9 @@ func strip(in any) (any, error) {
 }
 
 // SetUp registers the controller with a manager that was made with CacheOptions and ClientOptions.
+// The manager's liveness then depends on the work queue.
 func SetUp(ctx context.Context, manager ctrl.Manager, options Options) error {
+	list := listFrom(manager.GetClient())
 	r := &Reconciler{
 		client:   manager.GetClient(),
 		metadata: manager.GetCache(),
@@ -102,10 +104,14 @@ func SetUp(ctx context.Context, manager ctrl.Manager, options Options) error {
 		events:   manager.GetEventRecorder(render.ManagerName),
 		checker:  options.Checker,
 		clock:    options.Clock,
-		metrics:  newMetrics(manager.GetClient()),
+		metrics:  newMetrics(list, options.Clock),
 		memories: memories{of: map[client.ObjectKey]*memory{}},
 	}
 	if err := options.Metrics.Register(r.metrics); err != nil {
+		return err
+	}
+	heart := &heartbeat{list: list, clock: options.Clock, elected: manager.Elected()}
+	if err := manager.AddHealthzCheck("workqueue", heart.check); err != nil {
 		return err
 	}
 	indexer := manager.GetFieldIndexer()
@@ -125,7 +131,7 @@ func SetUp(ctx context.Context, manager ctrl.Manager, options Options) error {
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
 				shortestBackoff, longestBackoff),
 		}).
-		Complete(r)
+		Complete(heart.of(r))
 }
 
 func mentionedSecrets(object client.Object) []string {

@@ -21,9 +21,8 @@ import (
 // resourceVersion than the one that was read, and before it is called missing: a cache may be behind the very manifest
 // that holds both. Warnings come only with what was read now.
 func (r *Reconciler) readSource(
-	ctx context.Context, resource *v1alpha1.JupicoCredential, known *sourceMemory,
+	ctx context.Context, resource *v1alpha1.JupicoCredential, entry *v1alpha1.Credential, known *sourceMemory,
 ) ([]string, error) {
-	entry := &resource.Spec.Credentials[0]
 	name := entry.SecretName()
 	seen, err := r.seen(ctx, "Secret", resource.Namespace, name)
 	if err != nil {
@@ -78,7 +77,7 @@ func parse(entry *v1alpha1.Credential, data map[string][]byte, known *sourceMemo
 	}
 	texts := make([]string, 0, len(warnings))
 	for _, warning := range warnings {
-		texts = append(texts, string(warning))
+		texts = append(texts, fmt.Sprintf("In Secret %q, %s.", known.secret, warning))
 	}
 	return texts
 }

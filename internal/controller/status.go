@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -45,12 +46,21 @@ func (r *Reconciler) resume(
 	if err != nil || !isAsLeft(resource.Status.Target, target, resource.Spec.Target.Name) || !isOurs(target, resource) {
 		return time.Time{}, false, err
 	}
-	source, err := r.seen(ctx, "Secret", resource.Namespace, resource.Spec.Credentials[0].SecretName())
-	if err != nil || source == nil {
-		return time.Time{}, false, err
+	for i := range resource.Spec.Credentials {
+		entry := &resource.Spec.Credentials[i]
+		source, err := r.seen(ctx, "Secret", resource.Namespace, entry.SecretName())
+		if err != nil || source == nil || !isRecorded(resource, entry.Name, refOf(source)) {
+			return time.Time{}, false, err
+		}
 	}
-	recorded := resource.Status.Credentials[0].Source
-	return wakeUp, recorded != nil && *recorded == refOf(source), nil
+	return wakeUp, true, nil
+}
+
+// isRecorded reports whether the status of an entry is about the bytes of a source.
+func isRecorded(resource *v1alpha1.JupicoCredential, name string, source v1alpha1.SourceStatus) bool {
+	return slices.ContainsFunc(resource.Status.Credentials, func(recorded v1alpha1.CredentialStatus) bool {
+		return recorded.Name == name && recorded.Source != nil && *recorded.Source == source
+	})
 }
 
 // writeStatus patches what changed, and nothing when nothing did. The patch carries the resourceVersion that it was
@@ -78,10 +88,9 @@ func (r *Reconciler) writeStatus(
 
 // announce makes events of what a user should see happen.
 func (r *Reconciler) announce(ctx context.Context, resource *v1alpha1.JupicoCredential, f *findings) {
-	entry := resource.Spec.Credentials[0].Name
-	for _, warning := range f.warnings {
-		r.events.Eventf(resource, nil, corev1.EventTypeWarning, v1alpha1.ReasonSourceCleaned, entry, "%s",
-			"In Secret "+resource.Spec.Credentials[0].SecretName()+", "+warning+".")
+	for _, warning := range f.sight.warnings {
+		r.events.Eventf(resource, nil, corev1.EventTypeWarning, v1alpha1.ReasonSourceCleaned,
+			resource.Spec.Credentials[0].Name, "%s", warning)
 	}
 	transition := decision.FindTransition(&resource.Status, &f.status)
 	if transition == nil {
@@ -92,6 +101,6 @@ func (r *Reconciler) announce(ctx context.Context, resource *v1alpha1.JupicoCred
 		eventType = corev1.EventTypeWarning
 	}
 	note := transition.Message[:min(len(transition.Message), maxEventNote)]
-	r.events.Eventf(resource, nil, eventType, transition.Reason, entry, "%s", note)
-	log.FromContext(ctx).Info("Changed state", "reason", transition.Reason, "credential", entry)
+	r.events.Eventf(resource, nil, eventType, transition.Reason, transition.Credential, "%s", note)
+	log.FromContext(ctx).Info("Changed state", "reason", transition.Reason, "credential", transition.Credential)
 }

@@ -160,9 +160,11 @@ func (o *runningOperator) start() {
 	o.registry = prometheus.NewRegistry()
 	running, cancel := context.WithCancel(ctx)
 	o.cancel, o.done = cancel, make(chan struct{})
+	checks := checker.New(allowed, jupico.Config{Timeout: checkTimeout, UserAgent: "test"},
+		checker.Options{QPS: 100, Burst: 100, Workers: 8, Clock: &testClock})
 	Expect(SetUp(running, manager, Options{
 		MaxConcurrentReconciles: 8,
-		Checker:                 checker.New(allowed, jupico.Config{Timeout: checkTimeout, UserAgent: "test"}, &testClock),
+		Checker:                 checks,
 		Clock:                   &testClock,
 		Metrics:                 o.registry,
 	})).To(Succeed())

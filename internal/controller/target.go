@@ -4,7 +4,10 @@
 package controller
 
 import (
+	"cmp"
 	"context"
+	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -15,7 +18,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/client-go/util/retry"
@@ -41,18 +43,66 @@ func (r *Reconciler) deliver(
 		return decision.Target{}, nil
 	case s.target != nil && !isOurs(s.target, s.resource):
 		return conflict(s.resource), nil
+	}
+	templates, err := render.Compile(s.resource)
+	switch {
+	case err != nil:
+		return unrendered(err), nil
 	case verdict.Deploy:
-		return r.write(ctx, s, known, known.proven)
+		o := order{proof: known.provenOf(s, verdict.Entry), accepted: verdict.Accepted}
+		return r.deliverProof(ctx, s, known, o, templates)
 	case !verdict.Keep:
 		return decision.Target{}, nil
 	}
 	if known.deployed == nil {
-		known.deployed = known.proven
+		known.deployed = known.provenOf(s, verdict.Entry)
 	}
-	if s.facts.TargetDrifted || s.facts.SpecEdited() {
-		return r.write(ctx, s, known, known.deployed)
+	if s.facts.TargetDrifted || s.facts.Unwritten() || isBehindSpec(s.resource) {
+		return r.deliverProof(ctx, s, known, order{proof: known.deployed, accepted: verdict.Accepted}, templates)
 	}
 	return known.contested(s, decision.Target{Holds: true}), nil
+}
+
+// order is what the target is to hold.
+type order struct {
+	proof *proof
+	data  map[string][]byte
+	// accepted: the token was accepted by a check of this very reconcile.
+	accepted bool
+}
+
+// deliverProof renders, and writes what came of it. While the templates need what is not known of a token that was read
+// back from the target, that is left as it stands.
+func (r *Reconciler) deliverProof(
+	ctx context.Context, s *sight, known *memory, o order, templates *render.Templates,
+) (decision.Target, error) {
+	data, err := templates.Render(render.Proven{
+		Token: o.proof.token, URL: o.proof.endpoint.URL, Entry: o.proof.entry, Environment: o.proof.environment,
+		Credential: o.proof.credential,
+	})
+	switch {
+	case errors.Is(err, render.ErrNotKnown):
+		return decision.Target{}, nil
+	case err != nil:
+		return unrendered(err), nil
+	}
+	o.data = data
+	return r.write(ctx, s, known, o)
+}
+
+// unrendered says where a template is wrong. Its error holds nothing that was rendered.
+func unrendered(err error) decision.Target {
+	return decision.Target{
+		Problem: v1alpha1.ReasonTemplateError,
+		Detail:  fmt.Sprintf("In spec.target.template.data, %s. Correct it; that is acted on at once.", err),
+	}
+}
+
+// isBehindSpec reports whether the target was not yet brought to what the spec now asks for. After an edit that met a
+// rejected token, this is so until a token is accepted.
+func isBehindSpec(resource *v1alpha1.JupicoCredential) bool {
+	left := resource.Status.Target
+	return left == nil || left.ObservedGeneration != resource.Generation
 }
 
 func isOurs(secret metav1.Object, resource *v1alpha1.JupicoCredential) bool {
@@ -72,23 +122,23 @@ func conflict(resource *v1alpha1.JupicoCredential) decision.Target {
 // write brings the target to hold a token: it is created, or updated where it differs, and the former one let go. When
 // somebody else changes it meanwhile, it is read again.
 func (r *Reconciler) write(
-	ctx context.Context, s *sight, known *memory, token *proof,
+	ctx context.Context, s *sight, known *memory, o order,
 ) (target decision.Target, err error) {
 	isRace := func(err error) bool { return apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) }
 	fresh := s.target == nil && s.resource.Status.Target == nil
 	err = retry.OnError(retry.DefaultRetry, isRace, func() error {
-		target, err = r.tryToWrite(ctx, s, known, token, fresh)
+		target, err = r.tryToWrite(ctx, s, known, o, fresh)
 		fresh = false
 		return err
 	})
 	if err != nil && !isGone(err) && target.Problem == "" && !target.Holds {
-		return refused(err, s.resource.Spec.Target.Name, token.token)
+		return refused(err, s.resource.Spec.Target.Name, o)
 	}
 	return target, err
 }
 
 func (r *Reconciler) tryToWrite(
-	ctx context.Context, s *sight, known *memory, token *proof, fresh bool,
+	ctx context.Context, s *sight, known *memory, o order, fresh bool,
 ) (decision.Target, error) {
 	secret, err := r.readTarget(ctx, s, fresh)
 	if err != nil {
@@ -98,23 +148,22 @@ func (r *Reconciler) tryToWrite(
 		return conflict(s.resource), nil
 	}
 	before := secret.DeepCopy()
-	data := render.Content(token.token, token.endpoint.URL)
-	render.Apply(secret, s.resource, data, keysLeft(s.resource))
+	render.Apply(secret, s.resource, o.data, keysLeft(s.resource))
 	var updated *metav1.Time
 	if secret.UID == "" || !equality.Semantic.DeepEqual(before, secret) {
-		if problem := known.mustLeave(s, before, secret, token); problem != nil {
+		if problem := known.mustLeave(s, before, secret, o.proof); problem != nil {
 			return *problem, nil
 		}
-		if err := r.save(ctx, secret); err != nil {
-			return decision.Target{}, err
+		if problem, err := r.put(ctx, s, o, before, secret); problem != nil || err != nil {
+			return *cmp.Or(problem, &decision.Target{}), err
 		}
 		updated = &metav1.Time{Time: r.clock.Now().Truncate(time.Second)}
 	}
-	known.deployed = token
+	known.deployed = o.proof
 	if err := r.letGo(ctx, s.resource); err != nil {
 		return decision.Target{Holds: true}, err
 	}
-	return known.contested(s, held(secret, data, s.resource.Status.Target, updated)), nil
+	return known.contested(s, held(secret, s.resource, o.data, updated)), nil
 }
 
 // keysLeft are the keys that the operator wrote last into the target that the spec names.
@@ -127,7 +176,7 @@ func keysLeft(resource *v1alpha1.JupicoCredential) []string {
 
 // mustLeave finds what speaks against a write before it is tried: a fight that is lost, or a Secret that is immutable.
 func (m *memory) mustLeave(s *sight, before, after *corev1.Secret, token *proof) *decision.Target {
-	isRepair := token == m.deployed && !s.facts.SpecEdited()
+	isRepair := token == m.deployed && !isBehindSpec(s.resource)
 	if isRepair && !m.mayRepair(s, before) {
 		target := m.contested(s, decision.Target{})
 		return &target
@@ -165,12 +214,57 @@ func (r *Reconciler) save(ctx context.Context, secret *corev1.Secret) error {
 	return nil
 }
 
+// put writes the Secret. One of another type makes way first, since a type cannot change.
+func (r *Reconciler) put(
+	ctx context.Context, s *sight, o order, before, after *corev1.Secret,
+) (*decision.Target, error) {
+	if before.UID != "" && before.Type != after.Type {
+		successor := render.Successor(after)
+		if problem, err := r.makeWay(ctx, s, o, before, successor); problem != nil || err != nil {
+			return problem, err
+		}
+		*after = *successor
+	}
+	return nil, r.save(ctx, after)
+}
+
+// makeWay deletes a target of another type, if that is ours to delete, and if its successor will hold a token that was
+// accepted just now. The API server is asked first whether it would take the successor: what is deleted cannot be had
+// back.
+func (r *Reconciler) makeWay(
+	ctx context.Context, s *sight, o order, former, successor *corev1.Secret,
+) (*decision.Target, error) {
+	cannot := fmt.Sprintf("Secret %q has the type %q, which cannot change to %q", former.Name, former.Type, successor.Type)
+	if s.resource.Spec.Target.CreationPolicy == v1alpha1.CreationPolicyOrphan {
+		return writeFailed(cannot + ", and is not the operator's to delete (spec.target.creationPolicy is Orphan): delete " +
+			"it, and it is written anew."), nil
+	}
+	probe := successor.DeepCopy()
+	probe.Name, probe.GenerateName = "", former.Name+"-"
+	if err := r.client.Create(ctx, probe, client.DryRunAll); err != nil {
+		return nil, err
+	}
+	if !o.accepted {
+		return writeFailed(cannot + ": it is deleted and made anew as soon as Jupico accepts the token once more."), nil
+	}
+	key := client.ObjectKeyFromObject(former)
+	log.FromContext(ctx).Info("Deleted target Secret for its type", "secret", key, "type", former.Type)
+	return nil, client.IgnoreNotFound(r.client.Delete(ctx, former, client.Preconditions{
+		UID: &former.UID, ResourceVersion: &former.ResourceVersion,
+	}))
+}
+
+func writeFailed(detail string) *decision.Target {
+	return &decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: detail}
+}
+
 func held(
-	secret *corev1.Secret, data map[string][]byte, left *v1alpha1.TargetStatus, updated *metav1.Time,
+	secret *corev1.Secret, resource *v1alpha1.JupicoCredential, data map[string][]byte, updated *metav1.Time,
 ) decision.Target {
+	left := resource.Status.Target
 	status := &v1alpha1.TargetStatus{
 		Name: secret.Name, UID: secret.UID, ResourceVersion: secret.ResourceVersion,
-		Keys: slices.Sorted(maps.Keys(data)), UpdatedTime: updated,
+		Keys: slices.Sorted(maps.Keys(data)), ObservedGeneration: resource.Generation, UpdatedTime: updated,
 	}
 	if updated == nil && left != nil && left.Name == secret.Name {
 		status.UpdatedTime = left.UpdatedTime
@@ -181,25 +275,42 @@ func held(
 // immutable finds the one refusal that is known beforehand, and that only a user can mend. Labels and owners of an
 // immutable Secret may change.
 func immutable(before, after *corev1.Secret) *decision.Target {
-	if before.Immutable == nil || !*before.Immutable || equality.Semantic.DeepEqual(before.Data, after.Data) {
+	isSame := before.Type == after.Type && equality.Semantic.DeepEqual(before.Data, after.Data)
+	if before.Immutable == nil || !*before.Immutable || isSame {
 		return nil
 	}
-	return &decision.Target{
-		Problem: v1alpha1.ReasonTargetWriteFailed,
-		Detail: fmt.Sprintf("Secret %q is immutable, and so cannot be brought up to date: delete it, and it is written anew.",
-			before.Name),
-	}
+	return writeFailed(fmt.Sprintf("Secret %q is immutable, and so cannot be brought up to date: delete it, and it is "+
+		"written anew.", before.Name))
 }
 
 // refused says what the API server forbids by a quota, a policy or a rule. Whatever the error, it is tried again.
-func refused(err error, name string, token credential.Token) (decision.Target, error) {
-	// A policy's own words may repeat what they are about.
-	words := strings.ReplaceAll(err.Error(), token.Reveal(), credential.Redacted)
+func refused(err error, name string, o order) (decision.Target, error) {
+	words := o.redact(err.Error())
 	words = strings.ToValidUTF8(words[:min(len(words), maxRefusal)], "")
-	return decision.Target{
-		Problem: v1alpha1.ReasonTargetWriteFailed,
-		Detail:  fmt.Sprintf("Secret %q could not be written, which is tried again: %s", name, words),
-	}, err
+	target := writeFailed(fmt.Sprintf("Secret %q could not be written, which is tried again: %s", name, words))
+	return *target, errors.New("writing the target Secret: " + words)
+}
+
+// redact takes out of the words of the API server what a policy may repeat of the Secret that they are about: each
+// value, and what values are made of, in plaintext and as a manifest shows it.
+func (o order) redact(words string) string {
+	plain := []string{o.proof.token.Reveal()}
+	if _, password, ok := o.proof.credential.RevealLogin(); ok {
+		plain = append(plain, password)
+	}
+	for _, value := range o.data {
+		plain = append(plain, string(value))
+	}
+	for _, value := range slices.Clone(plain) {
+		plain = append(plain, base64.StdEncoding.EncodeToString([]byte(value)))
+	}
+	slices.SortFunc(plain, func(a, b string) int { return cmp.Compare(len(b), len(a)) }) // wholes before their parts
+	for _, value := range plain {
+		if value != "" {
+			words = strings.ReplaceAll(words, value, credential.Redacted)
+		}
+	}
+	return words
 }
 
 // isGone reports whether the namespace is being deleted.
@@ -237,14 +348,6 @@ func isAsLeft(left *v1alpha1.TargetStatus, seen *metav1.PartialObjectMetadata, n
 	}
 	order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, left.ResourceVersion)
 	return err == nil && order <= 0
-}
-
-// isUnwritten reports whether the last write of the target did not succeed, or did not last. The target then is as the
-// status left it, and yet not as it should be.
-func isUnwritten(resource *v1alpha1.JupicoCredential) bool {
-	synced := meta.FindStatusCondition(resource.Status.Conditions, v1alpha1.ConditionSecretSynced)
-	return synced != nil &&
-		(synced.Reason == v1alpha1.ReasonTargetWriteFailed || synced.Reason == v1alpha1.ReasonTargetContested)
 }
 
 // mayRepair lets a repair through, unless there were too many in a row.

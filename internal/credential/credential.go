@@ -101,6 +101,15 @@ func (c Credential) IsZero() bool { return c.plain == nil }
 // IsLogin reports whether it is a username and a password, which make a token in more than one form.
 func (c Credential) IsLogin() bool { return c.plain != nil && c.plain().apiKey == "" }
 
+// RevealLogin returns the username and the password in plaintext, and false when it is no login. Only the target Secret
+// may receive them.
+func (c Credential) RevealLogin() (username, password string, ok bool) {
+	if !c.IsLogin() {
+		return "", "", false
+	}
+	return c.plain().username, c.plain().password, true
+}
+
 // Equal reports whether both are made of the same bytes.
 func (c Credential) Equal(other Credential) bool {
 	if c.IsZero() || other.IsZero() {

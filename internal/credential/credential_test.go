@@ -146,6 +146,25 @@ func TestAnAPIKeyIsTheSameTokenInEveryForm(t *testing.T) {
 	}
 }
 
+func TestOnlyALoginRevealsAUsernameAndAPassword(t *testing.T) {
+	login, _, err := Login([]byte(publishedUsername+"\n"), []byte(publishedPassword))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if username, password, ok := login.RevealLogin(); username != publishedUsername || password != publishedPassword || !ok {
+		t.Errorf("got %q, %q, %t", username, password, ok)
+	}
+	key, _, err := APIKey([]byte(publishedKey))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sentence, none := range map[string]Credential{"an API key": key, "no credential": {}} {
+		if username, password, ok := none.RevealLogin(); username != "" || password != "" || ok {
+			t.Errorf("%s reveals %q, %q, %t", sentence, username, password, ok)
+		}
+	}
+}
+
 func TestOnlyToken68IsReadBackAsAToken(t *testing.T) {
 	if token, ok := ParseToken([]byte(publishedKey)); !ok || token.Reveal() != publishedKey {
 		t.Errorf("the published key: %v", ok)
@@ -227,6 +246,31 @@ func TestNothingPrintsPlaintext(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), Redacted) {
 		t.Error("nothing says that something was redacted")
+	}
+}
+
+func TestDigestsTellTokensApartWithoutTheirBytes(t *testing.T) {
+	token := func(encoded string) Token {
+		parsed, ok := ParseToken([]byte(encoded))
+		if !ok {
+			t.Fatalf("%q is no token", encoded)
+		}
+		return parsed
+	}
+	digest := token("abc").Digest([]byte("key"), "scope")
+	if digest != token("abc").Digest([]byte("key"), "scope") {
+		t.Error("equal tokens have different digests")
+	}
+	for sentence, other := range map[string][32]byte{
+		"another token":            token("abd").Digest([]byte("key"), "scope"),
+		"another key":              token("abc").Digest([]byte("kez"), "scope"),
+		"another scope":            token("abc").Digest([]byte("key"), "scopf"),
+		"a scope that takes a bit": token("bc").Digest([]byte("key"), "scopea"),
+		"no token":                 Token{}.Digest([]byte("key"), "scope"),
+	} {
+		if digest == other {
+			t.Errorf("%s has the same digest", sentence)
+		}
 	}
 }
 

@@ -4,7 +4,9 @@
 package credential
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
@@ -56,6 +58,16 @@ func (t Token) Reveal() string {
 		return ""
 	}
 	return *t.value
+}
+
+// Digest tells tokens apart without keeping them: equal tokens have equal digests under the same key in the same scope,
+// and without the key nothing can be learned from one.
+func (t Token) Digest(key []byte, scope string) [sha256.Size]byte {
+	mac := hmac.New(sha256.New, key)
+	inScope := sha256.Sum256([]byte(scope)) // of fixed length, so that no scope runs into a token
+	_, _ = mac.Write(inScope[:])
+	_, _ = mac.Write([]byte(t.Reveal()))
+	return [sha256.Size]byte(mac.Sum(nil))
 }
 
 // Authorization returns the value of an Authorization header in plaintext.

@@ -14,8 +14,8 @@ import (
 
 // Target is what came of the target after the decision.
 type Target struct {
-	// Problem is the reason why the target is not as it should be: TargetConflict, TargetWriteFailed, TargetContested.
-	// Else empty.
+	// Problem is the reason why the target is not as it should be: TargetConflict, TemplateError, TargetWriteFailed,
+	// TargetContested. Else empty.
 	Problem string
 	// Detail is a sentence about the problem.
 	Detail string
@@ -33,34 +33,47 @@ func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.T
 	resource := f.Resource
 	h := &v.history
 	if v.Deploy && target.Holds {
-		h.deployed = &v1alpha1.DeployedStatus{Credential: h.candidate.Name, Endpoint: f.Endpoint}
-		h.deployed.CheckRecord = h.candidate.CheckRecord
-		h.parted = false
-	}
-	if h.deployed != nil && !h.parted {
-		h.deployed.Credential = h.candidate.Name
+		h.deploy(v.Entry, f.Endpoint)
 	}
 
 	status := *resource.Status.DeepCopy()
-	status.ObservedGeneration = resource.Generation
-	status.Credentials = []v1alpha1.CredentialStatus{h.candidate}
-	status.Deployed = compact(h)
+	if !resource.Spec.Suspend {
+		status.Credentials = h.entries
+		status.Deployed = compact(h)
+		status.NextCheckTime = nextCheck(h, f.DeployedKnown)
+	}
 	if target.Status != nil {
 		status.Target = target.Status
 	}
 	if v.checked {
 		status.LastCheckTime = timestamp(f.Now)
 	}
-	status.NextCheckTime = nextCheck(h, f.Deployed.Known)
-	if f.CheckRequested && !v.announced {
-		status.LastHandledCheckRequest = CheckRequest(resource)
-	}
+	v.acknowledge(&status)
 	view := newView(v, target)
 	status.Conditions = view.conditions(resource.Status.Conditions)
 	if v.announced {
 		return status, f.Now
 	}
-	return status, Earliest(view.wakeUp(status.NextCheckTime), target.RetryAt)
+	return status, Earliest(view.wakeUp(v.nextLook(status.NextCheckTime)), target.RetryAt)
+}
+
+// acknowledge notes what was done of what was asked for. What had to be put off is not done, and so is not forgotten.
+func (v *Verdict) acknowledge(status *v1alpha1.JupicoCredentialStatus) {
+	resource, isDone := v.facts.Resource, v.retryAt.IsZero()
+	if isFirst := status.ObservedGeneration < 0; isDone || isFirst {
+		status.ObservedGeneration = resource.Generation
+	}
+	if isDone && v.facts.checkRequested() && !v.announced {
+		status.LastHandledCheckRequest = CheckRequest(resource)
+	}
+}
+
+// nextLook is when the next check can be made. One that is due and had to be put off is not tried before its time.
+func (v *Verdict) nextLook(next *metav1.Time) *metav1.Time {
+	if v.retryAt.IsZero() || next != nil && next.After(v.facts.Now) && next.Time.Before(v.retryAt) {
+		return next
+	}
+	return &metav1.Time{Time: v.retryAt}
 }
 
 // Rest reports whether a resource was left in order: its spec is what was evaluated last, its target was as it should
@@ -70,23 +83,31 @@ func Rest(resource *v1alpha1.JupicoCredential, now time.Time) (time.Time, bool) 
 	isSynced := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSecretSynced)
 	asked := CheckRequest(resource)
 	if !isSynced || status.ObservedGeneration != resource.Generation || resource.Spec.Suspend ||
-		status.NextCheckTime == nil || len(status.Credentials) == 0 ||
-		asked != "" && asked != status.LastHandledCheckRequest {
+		status.NextCheckTime == nil || asked != "" && asked != status.LastHandledCheckRequest {
 		return time.Time{}, false
 	}
-	verdict := Decide(Facts{Resource: resource, Now: now, Source: Source{OnRecord: true}}, Plan{}, Outcomes{})
+	facts := Facts{Resource: resource, Now: now}
+	for i := range resource.Spec.Credentials {
+		name := resource.Spec.Credentials[i].Name
+		if recordOf(status, name) == nil {
+			return time.Time{}, false
+		}
+		facts.Sources[i].Record = name
+	}
+	verdict := Decide(facts, Plan{}, nil)
 	view := newView(verdict, Target{})
 	becameStale := view.stale && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionCredentialAccepted)
 	wakeUp := view.wakeUp(status.NextCheckTime)
 	return wakeUp, now.Before(wakeUp) && !becameStale
 }
 
-// compact leaves out of the deployed token's record what the candidate's says too.
+// compact leaves out of the deployed token's record what the active entry's says too.
 func compact(h *history) *v1alpha1.DeployedStatus {
-	if h.deployed == nil || h.parted {
+	if h.deployed == nil || h.active == Deployed {
 		return h.deployed
 	}
 	deployed := *h.deployed
+	deployed.Credential = h.entries[h.active].Name // which may have been renamed
 	deployed.CheckRecord = v1alpha1.CheckRecord{
 		Verdict:          h.deployed.Verdict,
 		Reason:           h.deployed.Reason,
@@ -95,10 +116,19 @@ func compact(h *history) *v1alpha1.DeployedStatus {
 	return &deployed
 }
 
+// nextCheck is the nearest of all.
 func nextCheck(h *history, deployedIsKnown bool) *metav1.Time {
-	next := h.candidate.NextCheckTime
-	if h.parted && deployedIsKnown && (next == nil || h.deployed.NextCheckTime.Before(next)) {
-		next = h.deployed.NextCheckTime
+	var next *metav1.Time
+	consider := func(t *metav1.Time) {
+		if t != nil && (next == nil || t.Before(next)) {
+			next = t
+		}
+	}
+	for i := range h.entries {
+		consider(h.entries[i].NextCheckTime)
+	}
+	if h.parted() && deployedIsKnown {
+		consider(h.deployed.NextCheckTime)
 	}
 	return next
 }
@@ -144,6 +174,11 @@ func (s view) conditions(old []metav1.Condition) []metav1.Condition {
 	set(v1alpha1.ConditionCredentialAccepted, s.credentialAccepted())
 	set(v1alpha1.ConditionSecretSynced, s.secretSynced())
 	set(v1alpha1.ConditionEndpointAvailable, s.endpointAvailable())
+	if len(s.entries) > 1 {
+		set(v1alpha1.ConditionRedundant, s.redundant())
+	} else {
+		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionRedundant)
+	}
 	for conditionType, present := range map[string]bool{
 		v1alpha1.ConditionReconciling: ready.progress == reconciling,
 		v1alpha1.ConditionStalled:     ready.progress == stalled,

@@ -4,6 +4,7 @@
 package decision
 
 import (
+	"cmp"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -31,7 +32,7 @@ const (
 )
 
 // view is what conditions are computed from. Each condition is one switch over it, in the order of precedence:
-// suspension, target, rejection, source, endpoint, staleness.
+// suspension, target, rejection, source, endpoint, staleness, and what is good to know.
 type view struct {
 	resource *v1alpha1.JupicoCredential
 	now      time.Time
@@ -39,11 +40,14 @@ type view struct {
 
 	suspended bool
 	target    Target
-	source    Source
 	endpoint  string
+	entries   []v1alpha1.CredentialStatus
+	sources   *[v1alpha1.MaxCredentials]Source
 
-	// candidate is the record of the source's present bytes.
+	// focus is the entry that the conditions speak of, candidate its record, and source where it is read from.
+	focus     int
 	candidate *v1alpha1.CheckRecord
+	source    *Source
 	// subject is the record that Ready and CredentialAccepted are about: the deployed token's or, before there is one, the
 	// candidate's.
 	subject *v1alpha1.CheckRecord
@@ -53,11 +57,17 @@ type view struct {
 	inForce bool
 	// parted: the candidate is another token than the deployed one.
 	parted bool
+	// failedOver: the deployed token is that of an entry that is not the preferred one.
+	failedOver bool
+	// behind: the target is yet to get what an edit asks for.
+	behind bool
 	// stale: the subject was accepted, too long ago.
 	stale bool
 	// unverifiable: the deployed token is not known, and so cannot be checked.
 	unverifiable bool
-	last         *outcome.Result
+	last         *Outcome
+	// rejection of the subject in this evaluation. Nil when there is none.
+	rejection *Outcome
 }
 
 func newView(v Verdict, target Target) view {
@@ -65,22 +75,30 @@ func newView(v Verdict, target Target) view {
 	s := view{
 		resource: v.facts.Resource, now: v.facts.Now, schedule: scheduleOf(v.facts.Resource),
 		suspended: v.facts.Resource.Spec.Suspend,
-		target:    target, source: v.facts.Source, endpoint: v.facts.Endpoint,
-		candidate: &h.candidate.CheckRecord, subject: &h.candidate.CheckRecord,
-		delivered: h.deployed != nil, parted: h.parted,
+		target:    target, endpoint: v.facts.Endpoint, entries: h.entries, sources: &v.facts.Sources,
+		focus:     h.focus(&v.facts.Sources),
+		delivered: h.deployed != nil, parted: h.parted(), failedOver: h.active > 0,
 		inForce: h.deployed != nil && (target.Holds || !v.facts.TargetDrifted),
-		last:    v.last,
+		last:    v.last, rejection: v.rejection,
 	}
+	s.candidate, s.source = &h.entries[s.focus].CheckRecord, &s.sources[s.focus]
+	s.subject = s.candidate
 	if s.delivered {
 		s.subject = &h.deployed.CheckRecord
 	}
-	s.stale = s.subject.Verdict == v1alpha1.VerdictAccepted && !s.now.Before(s.schedule.trustEnds(s.subject))
-	s.unverifiable = s.parted && !v.facts.Deployed.Known
+	left := s.resource.Status.Target
+	s.behind = left != nil && left.ObservedGeneration != s.resource.Generation && !target.Holds
+	s.stale = s.isStale(s.subject)
+	s.unverifiable = s.parted && !v.facts.DeployedKnown
 	if s.suspended { // and nothing was looked at
 		said := s.previous(v1alpha1.ConditionCredentialAccepted)
 		s.unverifiable = said != nil && said.Reason == v1alpha1.ReasonDeployedUnverifiable
 	}
 	return s
+}
+
+func (s view) isStale(record *v1alpha1.CheckRecord) bool {
+	return record.Verdict == v1alpha1.VerdictAccepted && !s.now.Before(s.schedule.trustEnds(record))
 }
 
 func (s view) ready() state {
@@ -97,12 +115,22 @@ func (s view) ready() state {
 		return s.lastKnownGood(s.source.Problem, s.sourceMessage(), s.sourceProgress())
 	case s.candidate.Verdict == v1alpha1.VerdictUnknown:
 		return s.unproven()
-	case s.inForce && s.stale:
-		return state{metav1.ConditionTrue, v1alpha1.ReasonStale, s.staleMessage(), settled}
 	case s.inForce:
-		return state{metav1.ConditionTrue, s.subject.Reason, s.acceptedMessage(), settled}
+		return s.delivery()
 	default: // accepted, and to be written once it is accepted again
 		return state{metav1.ConditionFalse, v1alpha1.ReasonWaitingForCredential, s.waitingMessage(), reconciling}
+	}
+}
+
+// delivery is about an accepted token in the target.
+func (s view) delivery() state {
+	switch {
+	case s.stale:
+		return state{metav1.ConditionTrue, v1alpha1.ReasonStale, s.staleMessage(), settled}
+	case s.failedOver:
+		return state{metav1.ConditionTrue, v1alpha1.ReasonFailedOver, s.failedOverMessage(), settled}
+	default:
+		return state{metav1.ConditionTrue, s.subject.Reason, s.acceptedMessage(), settled}
 	}
 }
 
@@ -115,6 +143,11 @@ func (s view) suspendedReady() state {
 }
 
 func (s view) targetProblem() state {
+	// A template that can't be rendered says nothing against the target that stands.
+	if s.target.Problem == v1alpha1.ReasonTemplateError && s.inForce && s.subject.Verdict == v1alpha1.VerdictAccepted {
+		message := s.target.Detail + s.lastKnownGoodMessage()
+		return state{metav1.ConditionTrue, v1alpha1.ReasonTemplateError, message, stalled}
+	}
 	progress := stalled
 	if s.target.Problem == v1alpha1.ReasonTargetWriteFailed {
 		progress = reconciling
@@ -220,7 +253,7 @@ func (s view) secretSynced() state {
 	case s.parted && s.candidate.Verdict == v1alpha1.VerdictUnknown:
 		unproven := s.unproven()
 		return no(unproven.reason, unproven.message)
-	case !s.inForce, s.parted:
+	case !s.inForce, s.parted, s.behind:
 		return no(v1alpha1.ReasonWaitingForCredential, s.waitingMessage())
 	default:
 		return state{metav1.ConditionTrue, v1alpha1.ReasonSynced, s.syncedMessage(), settled}
@@ -240,6 +273,30 @@ func (s view) endpointAvailable() state {
 	default:
 		return state{metav1.ConditionFalse, string(s.last.Outcome), s.noEvidenceMessage(), settled}
 	}
+}
+
+// redundant is about two credentials, each of which may be revoked while both are accepted.
+func (s view) redundant() state {
+	if s.suspended {
+		return s.asKnown(v1alpha1.ConditionRedundant)
+	}
+	for i := range s.entries {
+		record, source := &s.entries[i].CheckRecord, &s.sources[i]
+		switch {
+		case source.Problem != "":
+			return state{metav1.ConditionFalse, source.Problem, s.notRedundantMessage(i), settled}
+		case record.Verdict == v1alpha1.VerdictRejected:
+			return state{metav1.ConditionFalse, record.Reason, s.notRedundantMessage(i), settled}
+		case record.Verdict == v1alpha1.VerdictUnknown:
+			reason := cmp.Or(record.Reason, v1alpha1.ReasonChecking)
+			return state{metav1.ConditionUnknown, reason, s.notRedundantMessage(i), settled}
+		case s.isStale(record):
+			return state{metav1.ConditionUnknown, v1alpha1.ReasonStale, s.notRedundantMessage(i), settled}
+		case source.Repeats:
+			return state{metav1.ConditionFalse, v1alpha1.ReasonSameCredential, s.sameCredentialMessage(), settled}
+		}
+	}
+	return state{metav1.ConditionTrue, v1alpha1.ReasonBothAccepted, s.bothAcceptedMessage(), settled}
 }
 
 // asKnown repeats a condition of the old status.

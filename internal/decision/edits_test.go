@@ -613,7 +613,7 @@ func TestAStatusThatSomebodyEditedIsMadeGood(t *testing.T) {
 			f, _ := w.look()
 			plan := decision.NewPlan(f)
 			verdict := decision.Decide(f, plan, w.check(f, plan))
-			if verdict.Deploy && !plan.Candidate {
+			if verdict.Deploy && len(plan.Checks) == 0 {
 				t.Fatalf("deploys what was not checked, because of the status\n%s", encoded)
 			}
 			decision.Conclude(verdict, decision.Target{})
@@ -664,7 +664,7 @@ func mutilate(random *rand.Rand, object map[string]any) {
 // mended, and then all must be well again.
 func TestAnythingMayHappen(t *testing.T) {
 	t.Parallel()
-	const walks, steps = 10, 1000
+	const walks, steps = 12, 1000
 	for seed := range uint64(walks) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
@@ -694,7 +694,8 @@ func TestAnythingMayHappen(t *testing.T) {
 func (w *world) stray(random *rand.Rand) string {
 	w.t.Helper()
 	value := []string{"one", "two", "three", "key"}[random.IntN(4)]
-	form := value + []string{"", "", "\n"}[random.IntN(3)]
+	key := "key " + value // of the standby
+	form := []string{value, value, value + "\n", key}[random.IntN(4)]
 	url := []string{sandboxURL, productionURL, gatewayURL}[random.IntN(3)]
 	some := outcome.All()[random.IntN(len(outcome.All()))]
 	flip := random.IntN(2) == 0
@@ -737,8 +738,25 @@ func (w *world) stray(random *rand.Rand) string {
 			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Target.Name = "target-" + value })
 		}},
 		{"rename entry", func() {
-			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Credentials[0].Name = value })
+			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
+				spec.Credentials[0].Name = value + spec.Credentials[0].SecretName()
+			})
 		}},
+		{"add standby " + key, func() { w.addStandby(key) }},
+		{"write standby " + key, func() { w.writeStandby(key) }},
+		{"break standby", func() { w.standby = nil; w.happens() }},
+		{"take an entry away", func() {
+			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
+				keep := random.IntN(len(spec.Credentials))
+				spec.Credentials = spec.Credentials[keep : keep+1]
+			})
+		}},
+		{"swap", func() {
+			if len(w.resource.Spec.Credentials) > 1 {
+				w.swap()
+			}
+		}},
+		{"mass " + fmt.Sprint(flip), func() { w.mass = flip }},
 		{"delete target", func() { w.deleteTarget() }},
 		{"tamper", func() {
 			if w.target != nil {
@@ -783,6 +801,11 @@ func (w *world) mend() {
 		value = w.source.value
 	}
 	w.accepts = map[string]outcome.Outcome{value: outcome.Accepted, value + "\n": outcome.Accepted}
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
+		spec.Credentials = []v1alpha1.Credential{{
+			Name: "main", BasicAuthSecretRef: &v1alpha1.BasicAuthSecretReference{Name: sourceName},
+		}}
+	})
 	w.give()
 	w.suspend(false)
 	w.writeSource(value)

@@ -4,7 +4,9 @@
 package decision
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,6 +27,41 @@ func (s view) acceptedMessage() string {
 	return fmt.Sprintf("Jupico accepts credential %q, and Secret %q holds its token.", s.entryName(), s.targetName())
 }
 
+func (s view) failedOverMessage() string {
+	first := &s.entries[0]
+	return fmt.Sprintf("Credential %q stands in for %q (%s), and Secret %q holds its token. Put a valid credential into "+
+		"Secret %q: once Jupico accepts it, it is preferred again.",
+		s.entryName(), first.Name, s.standing(0), s.targetName(), s.resource.Spec.Credentials[0].SecretName())
+}
+
+// standing says in a word what is held of an entry.
+func (s view) standing(i int) string {
+	record := &s.entries[i].CheckRecord
+	switch {
+	case s.sources[i].Problem != "":
+		return s.sources[i].Problem
+	case s.isStale(record):
+		return v1alpha1.ReasonStale
+	default:
+		return cmp.Or(record.Reason, v1alpha1.ReasonChecking)
+	}
+}
+
+func (s view) notRedundantMessage(i int) string {
+	return fmt.Sprintf("Of two credentials, %q is not known to be good (%s), so that there is none to fall back on. See "+
+		"Secret %q.", s.entries[i].Name, s.standing(i), s.resource.Spec.Credentials[i].SecretName())
+}
+
+func (s view) sameCredentialMessage() string {
+	return fmt.Sprintf("Credentials %q and %q are one and the same, so that neither can stand in for the other.",
+		s.entries[0].Name, s.entries[1].Name)
+}
+
+func (s view) bothAcceptedMessage() string {
+	return fmt.Sprintf("Jupico accepts both credentials, %q and %q: either can stand in for the other.",
+		s.entries[0].Name, s.entries[1].Name)
+}
+
 func (s view) acceptedAtMessage() string {
 	return fmt.Sprintf("Jupico accepted the token of credential %q at %s.", s.entryName(), s.where())
 }
@@ -37,7 +74,22 @@ func (s view) availableMessage() string {
 	return fmt.Sprintf("%s answered the last check with evidence.", s.endpoint)
 }
 
-func (s view) rejectedMessage() string {
+func (s view) rejectedMessage() string { return s.rejectedBecause() + s.massMessage() }
+
+// massHint is part of the messages of a mass rejection.
+const massHint = " Most credentials at this endpoint were rejected at the same time: the cause is likely Jupico's."
+
+// massMessage is kept until the token is checked again.
+func (s view) massMessage() string {
+	said := s.previous(v1alpha1.ConditionCredentialAccepted)
+	wasMass := said != nil && said.Status == metav1.ConditionFalse && strings.HasSuffix(said.Message, massHint)
+	if s.rejection != nil && s.rejection.Mass || s.rejection == nil && wasMass {
+		return massHint
+	}
+	return ""
+}
+
+func (s view) rejectedBecause() string {
 	name, source := s.entryName(), s.sourceName()
 	switch reason := s.rejectionReason(); reason {
 	case v1alpha1.ReasonSandboxReset:
@@ -124,22 +176,22 @@ func (s view) notCheckedMessage() string {
 // unprovenMessage is about a candidate without evidence. result may be Checking.
 func (s view) unprovenMessage(result outcome.Outcome) string {
 	message := fmt.Sprintf("The first check of credential %q at %s is under way.",
-		s.resource.Spec.Credentials[0].Name, s.endpoint)
+		s.resource.Spec.Credentials[s.focus].Name, s.endpoint)
 	if result != v1alpha1.ReasonChecking {
-		message = s.noEvidence(result)
+		message = s.noEvidence(result, "")
+		if said := s.endpointAvailable(); said.reason == string(result) {
+			message = said.message // with the detail of the check that it is about
+		}
 	}
 	return message + s.lastKnownGoodMessage()
 }
 
-func (s view) noEvidenceMessage() string { return s.noEvidence(s.last.Outcome) }
+func (s view) noEvidenceMessage() string { return s.noEvidence(s.last.Outcome, s.last.Detail) }
 
 // noEvidence says what came instead of evidence, and what to do about it.
-func (s view) noEvidence(result outcome.Outcome) string {
-	detail := ""
-	if s.last != nil && s.last.Outcome == result && s.last.Detail != "" {
-		detail = " (" + s.last.Detail + ")"
-	} else if said := s.previous(v1alpha1.ConditionEndpointAvailable); said != nil && said.Reason == string(result) {
-		return said.Message // with the detail of the check that it is about
+func (s view) noEvidence(result outcome.Outcome, detail string) string {
+	if detail != "" {
+		detail = " (" + detail + ")"
 	}
 	format, known := noEvidenceFormat[result]
 	if !known { // the word of another version of the operator, in a status
@@ -186,7 +238,7 @@ func (s view) entryName() string {
 	if deployed := s.resource.Status.Deployed; s.parted && deployed != nil && s.subject != s.candidate {
 		return deployed.Credential
 	}
-	return s.resource.Spec.Credentials[0].Name
+	return s.resource.Spec.Credentials[s.focus].Name
 }
 
 // where is the base URL that the subject was checked at.
@@ -197,7 +249,7 @@ func (s view) where() string {
 	return s.endpoint
 }
 
-func (s view) sourceName() string { return s.resource.Spec.Credentials[0].SecretName() }
+func (s view) sourceName() string { return s.resource.Spec.Credentials[s.focus].SecretName() }
 
 func (s view) targetName() string { return s.resource.Spec.Target.Name }
 

@@ -12,58 +12,150 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// Plan says which checks to make now.
+// Plan says which checks to make now, and in which order.
 type Plan struct {
 	// Announce: make no check yet, but report that the first one is under way and come back at once. The first contact
 	// with an endpoint may take long, and a user must not look at an empty status meanwhile.
 	Announce bool
-	// Candidate: check the candidate, in the form of Form first.
-	Candidate bool
-	Form      v1alpha1.TokenForm // empty for an API key
-	// BothForms: when that form is Rejected, try the other one in the same round.
-	BothForms bool
-	// Deployed: check the deployed token too, unless the candidate is accepted and takes its place.
-	Deployed bool
+	Checks   []Check
 }
 
-// NewPlan plans the checks that are due.
+// Check is one to be made.
+type Check struct {
+	// Entry is the index of the entry in spec.credentials, or Deployed. A check of the deployed token is left out when a
+	// candidate was accepted that takes its place.
+	Entry int
+	Form  v1alpha1.TokenForm // to be tried first; empty for an API key
+	// BothForms: when that form is Rejected, try the other one in the same round.
+	BothForms bool
+	// Fresh: only a request that begins now will do, not another resource's of a moment ago.
+	Fresh bool
+	// Urgent: the token in the target was rejected, and this check may find another. It is not put off.
+	Urgent bool
+}
+
+// IsEmpty reports whether there is nothing to do.
+func (p Plan) IsEmpty() bool { return !p.Announce && len(p.Checks) == 0 }
+
+// NewPlan plans the checks that are due. The active entry comes first, so that the others are checked after it was
+// found rejected.
 func NewPlan(f Facts) Plan {
 	if f.Resource.Spec.Suspend {
 		return Plan{}
 	}
 	h := recall(f)
-	p := Plan{
-		Candidate: f.candidateIsDue(h),
-		Deployed:  h.parted && f.Deployed.Known && (f.CheckRequested || due(h.deployed.NextCheckTime, f.Now)),
+	by := f.Now
+	if h.anyDue(f, by) {
+		by = by.Add(scheduleOf(f.Resource).interval / 2) // what is due next comes along, and from then on they are together
 	}
-	if p.Candidate && f.FirstContact && f.Resource.Status.ObservedGeneration < 0 {
+	var p Plan
+	for _, i := range h.order() {
+		if f.candidateIsDue(&h, i, by) {
+			p.Checks = append(p.Checks, f.checkOf(&h, i))
+		}
+	}
+	if len(p.Checks) > 0 && f.FirstContact && f.Resource.Status.ObservedGeneration < 0 {
 		return Plan{Announce: true}
 	}
-	if p.Candidate && f.Source.Login {
-		p.Form = cmp.Or(h.candidate.TokenForm, v1alpha1.TokenFormStandard)
-		p.BothForms = f.CheckRequested || f.SpecEdited() || h.isUndecided()
+	if h.parted() && f.DeployedKnown && f.isDue(&h.deployed.CheckRecord, by) {
+		isFresh := f.checkRequested() || isFreshNeeded(&h.deployed.CheckRecord)
+		p.Checks = append(p.Checks, Check{Entry: Deployed, Fresh: isFresh})
 	}
 	return p
 }
 
-// isUndecided reports whether no form of these bytes was decided on. A form that never meets evidence is given up.
-func (h history) isUndecided() bool {
-	return h.candidate.NextCheckTime == nil ||
-		h.candidate.Verdict == v1alpha1.VerdictUnknown && h.candidate.ConsecutiveRejected < maxOpenRounds
+// order lists the entries, the active one first.
+func (h *history) order() []int {
+	var order []int
+	if h.active != Deployed {
+		order = append(order, h.active)
+	}
+	for i := range h.entries {
+		if i != h.active {
+			order = append(order, i)
+		}
+	}
+	return order
 }
 
-func (f Facts) candidateIsDue(h history) bool {
-	if f.Source.Problem != "" {
+func (h *history) anyDue(f Facts, now time.Time) bool {
+	for i := range h.entries {
+		if f.candidateIsDue(h, i, now) {
+			return true
+		}
+	}
+	return h.parted() && f.DeployedKnown && f.isDue(&h.deployed.CheckRecord, now)
+}
+
+func (f Facts) checkOf(h *history, i int) Check {
+	entry := &h.entries[i]
+	check := Check{Entry: i, Fresh: f.checkRequested() || isFreshNeeded(&entry.CheckRecord)}
+	if f.Sources[i].Login {
+		check.Form = cmp.Or(entry.TokenForm, v1alpha1.TokenFormStandard)
+		check.BothForms = f.checkRequested() || f.SpecEdited() || isUndecided(&entry.CheckRecord)
+	}
+	return check
+}
+
+// isFreshNeeded reports whether evidence of before will not do: to confirm a rejection, and on the way back after one.
+func isFreshNeeded(record *v1alpha1.CheckRecord) bool {
+	return unconfirmed(record) || record.LastRejected != nil && record.ConsecutiveAccepted == 1
+}
+
+// isUndecided reports whether no form of these bytes was decided on. A form that never meets evidence is given up.
+func isUndecided(record *v1alpha1.CheckRecord) bool {
+	return record.NextCheckTime == nil ||
+		record.Verdict == v1alpha1.VerdictUnknown && record.ConsecutiveRejected < maxOpenRounds
+}
+
+func (f Facts) candidateIsDue(h *history, i int, by time.Time) bool {
+	source, record := &f.Sources[i], &h.entries[i].CheckRecord
+	if source.Problem != "" {
 		return false
 	}
 	// What is written must have been accepted by this process, not only according to a status that anybody may edit. That
 	// is tried at once, and then on schedule.
-	mustBeProven := !f.Source.Proven && h.candidate.Verdict == v1alpha1.VerdictAccepted &&
-		lastCheckGaveEvidence(&h.candidate.CheckRecord) && (h.deployed == nil || h.parted || f.TargetDrifted)
-	return f.CheckRequested || f.SpecEdited() || mustBeProven || due(h.candidate.NextCheckTime, f.Now)
+	mayBeWritten := h.deployed == nil || h.parted() || h.deployed.Verdict == v1alpha1.VerdictRejected ||
+		(f.TargetDrifted || f.Unwritten()) && i == h.active
+	mustBeProven := mayBeWritten && !source.Proven && record.Verdict == v1alpha1.VerdictAccepted &&
+		lastCheckGaveEvidence(record)
+	return f.SpecEdited() || mustBeProven || f.isDue(record, by)
 }
 
-// due reports whether a check is due: one that was never planned is.
+// isDue reports whether a check is due: one that was never planned is. Only an accepted token comes along before its
+// time, since the waits after rejections bound the number of requests.
+func (f Facts) isDue(record *v1alpha1.CheckRecord, by time.Time) bool {
+	if record.Verdict != v1alpha1.VerdictAccepted || unconfirmed(record) {
+		by = f.Now
+	}
+	return f.isAskedFor(record) || due(record.NextCheckTime, by)
+}
+
+// isAskedFor reports whether a check that was asked for is yet to be made: of several, some may have been put off.
+func (f Facts) isAskedFor(record *v1alpha1.CheckRecord) bool {
+	return f.checkRequested() && (f.RequestedAt.Equal(f.Now) || record.LastCheckTime == nil ||
+		record.LastCheckTime.Time.Before(f.RequestedAt.Truncate(time.Second)))
+}
+
 func due(next *metav1.Time, now time.Time) bool {
 	return next == nil || !now.Before(next.Time)
+}
+
+// FollowUp plans what the outcomes of a plan ask for in the same round: when the deployed token was found rejected, the
+// one that stands by is to be accepted by a check that began after that, so that it may take its place. When most
+// credentials of the endpoint were rejected together, that waits for the next round, since such a thing mostly passes.
+func FollowUp(f Facts, outcomes []Outcome) []Check {
+	v := enter(f, outcomes)
+	h := &v.history
+	if v.rejection == nil || v.waits || h.deployed.Verdict != v1alpha1.VerdictRejected {
+		return nil
+	}
+	var checks []Check
+	for i := range h.entries {
+		isStandby := i != h.active && f.Sources[i].Problem == "" && h.entries[i].Verdict == v1alpha1.VerdictAccepted
+		if isStandby && !v.acceptedAfterRejection(i) {
+			checks = append(checks, Check{Entry: i, Form: h.entries[i].TokenForm, Fresh: true, Urgent: true})
+		}
+	}
+	return checks
 }

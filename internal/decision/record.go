@@ -32,6 +32,9 @@ const (
 	// maxOpenRounds is how often both forms of a login are tried while one is rejected and the other meets no evidence.
 	maxOpenRounds = 3
 
+	// shortestWait is the least time between two evaluations for the sake of one record.
+	shortestWait = time.Second
+
 	// shortestConfirmation and the two seconds beyond it are the wait before a first rejection is confirmed.
 	shortestConfirmation = 3 * time.Second
 
@@ -109,6 +112,11 @@ func (s schedule) latch(record *v1alpha1.CheckRecord) time.Duration {
 		wait *= 2
 	}
 	return s.late(min(wait, longest))
+}
+
+// LongestLatch is the longest wait between two attempts at a rejected token.
+func LongestLatch(resource *v1alpha1.JupicoCredential) time.Duration {
+	return scheduleOf(resource).longestLatch()
 }
 
 func (s schedule) longestLatch() time.Duration {

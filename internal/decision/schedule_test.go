@@ -741,8 +741,8 @@ func TestAFormThatCouldNotBeWrittenIsNotForgotten(t *testing.T) {
 
 func TestMoreSpecificChoosesBetweenForms(t *testing.T) {
 	t.Parallel()
-	of := func(o outcome.Outcome, form v1alpha1.TokenForm) decision.CandidateOutcome {
-		return decision.CandidateOutcome{Result: outcome.Result{Outcome: o}, Form: form}
+	of := func(o outcome.Outcome, form v1alpha1.TokenForm) decision.Outcome {
+		return decision.Outcome{Result: outcome.Result{Outcome: o}, Form: form}
 	}
 	first := of(outcome.Rejected, v1alpha1.TokenFormStandard)
 	for _, o := range outcome.All() {

@@ -219,6 +219,43 @@ func states() []state {
 			func(w *world) { delivered(w); w.useEndpoint(gatewayURL) },
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
 
+		// Two credentials.
+		{"the standby is active", sandbox, failedOver,
+			conditions{"True/FailedOver", "True/Accepted", synced, ok, ""}},
+		{"the standby is active, and the source of the first is gone", sandbox,
+			func(w *world) { failedOver(w); w.deleteSource() },
+			conditions{"True/FailedOver", "True/Accepted", synced, ok, ""}},
+		{"the standby is active for long without evidence", sandbox,
+			func(w *world) { failedOver(w); w.goDown(sandboxURL, outcome.Unavailable); w.run(h) },
+			conditions{"True/Stale", "Unknown/Stale", synced, "False/Unavailable", ""}},
+		{"the standby is active, and its new bytes are rejected", sandbox,
+			func(w *world) { failedOver(w); w.writeStandby("key bad") },
+			conditions{"True/CandidateRejected", "True/Accepted", "False/CandidateRejected", ok, ""}},
+		{"both are rejected", sandbox,
+			func(w *world) { failedOver(w); w.answer("key", outcome.Rejected); w.run(h) },
+			conditions{"False/Revoked", "False/Revoked", synced, ok, stalled}},
+		{"only the standby was ever accepted", sandbox,
+			func(w *world) { w.answer("key", outcome.Accepted); w.addStandby("key"); w.writeSource("bad") },
+			conditions{"True/FailedOver", "True/Accepted", synced, ok, ""}},
+		{"neither was ever accepted", sandbox,
+			func(w *world) { w.addStandby("key"); w.writeSource("bad") },
+			conditions{"False/Rejected", "False/Rejected", waiting, ok, stalled}},
+		{"the first is gone from the start, and the standby rejected", sandbox,
+			func(w *world) { w.addStandby("key") },
+			conditions{"False/Rejected", "False/Rejected", waiting, ok, stalled}},
+		{"neither source is there any more, and nothing was accepted", sandbox,
+			func(w *world) { w.addStandby("key"); w.standby = nil; w.happens() },
+			conditions{"False/SourceNotFound", "Unknown/SourceNotFound", waiting, ok, reconciling}},
+		{"the new bytes of the first are rejected, and the standby is good", sandbox,
+			func(w *world) { redundant(w); w.writeSource("bad"); w.run(h) },
+			conditions{"True/CandidateRejected", "True/Accepted", "False/CandidateRejected", ok, ""}},
+		{"the standby is rejected", sandbox,
+			func(w *world) { redundant(w); w.answer("key", outcome.Rejected); w.run(h) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the first is preferred again", sandbox,
+			func(w *world) { failedOver(w); w.answer("good", outcome.Accepted); w.run(3 * h) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+
 		// The target.
 		{"the target is somebody else's, from the start", sandbox,
 			func(w *world) {
@@ -233,6 +270,54 @@ func states() []state {
 		{"the target is somebody else's, and the token is rejected", sandbox,
 			func(w *world) { revoked(w); w.target.owner = "somebody"; w.happens() },
 			conditions{"False/TargetConflict", "False/Revoked", "False/TargetConflict", ok, stalled}},
+		{"a template has an error, from the start", sandbox,
+			func(w *world) { w.refusal = templateError; w.answer("good", outcome.Accepted); w.writeSource("good") },
+			conditions{"False/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and nothing was accepted yet", sandbox,
+			func(w *world) { w.refusal = templateError; w.writeSource("bad") },
+			conditions{"False/TemplateError", "False/Rejected", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and a good target stands", sandbox,
+			func(w *world) { delivered(w); w.refusal = templateError; w.editTarget() },
+			conditions{"True/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and the new bytes are accepted", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = templateError
+				w.editTarget()
+				w.answer("new", outcome.Accepted)
+				w.writeSource("new")
+			},
+			conditions{"True/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and the target that stands is stale", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = templateError
+				w.editTarget()
+				w.goDown(sandboxURL, outcome.Unavailable)
+				w.run(time.Hour)
+			},
+			conditions{"True/TemplateError", "Unknown/Stale", "False/TemplateError", "False/Unavailable", stalled}},
+		{"a template has an error, and the target is gone", sandbox,
+			func(w *world) { delivered(w); w.refusal = templateError; w.editTarget(); w.deleteTarget() },
+			conditions{"False/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
+		{"a template has an error, and the token is rejected", sandbox,
+			func(w *world) { revoked(w); w.refusal = templateError; w.editTarget() },
+			conditions{"False/TemplateError", "False/Revoked", "False/TemplateError", ok, stalled}},
+		{"a template is corrected", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.refusal = templateError
+				w.editTarget()
+				w.refusal = decision.Target{}
+				w.editTarget()
+			},
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the template is edited while the token is rejected", sandbox,
+			func(w *world) { revoked(w); w.editTarget(); w.run(time.Hour) },
+			conditions{"False/Revoked", "False/Revoked", waiting, ok, stalled}},
+		{"the template was edited while the token was rejected, and that healed", shared,
+			func(w *world) { revoked(w); w.editTarget(); w.answer("good", outcome.Accepted); w.run(time.Hour) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
 		{"the API server refuses the write", sandbox,
 			func(w *world) {
 				w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: "Quota exceeded."}
@@ -286,6 +371,17 @@ func states() []state {
 			func(w *world) { delivered(w); w.suspend(true); w.run(time.Hour); w.suspend(false) },
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
 	}
+}
+
+var templateError = decision.Target{
+	Problem: v1alpha1.ReasonTemplateError, Detail: `In spec.target.template.data, template of key "a", line 1, column 4: no.`,
+}
+
+// editTarget asks for another target, in a way that a check is not about.
+func (w *world) editTarget() {
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
+		spec.Target.Template = &v1alpha1.TargetTemplate{Type: "Opaque"}
+	})
 }
 
 // delivered2 is what delivered does, in a world in which it cannot succeed.
@@ -484,6 +580,8 @@ var reasonsElsewhere = map[string]string{
 	v1alpha1.ReasonNotChecked:           v1alpha1.ConditionEndpointAvailable,
 	v1alpha1.ReasonDeployedUnverifiable: v1alpha1.ConditionCredentialAccepted,
 	v1alpha1.ReasonSourceCleaned:        "an event",
+	v1alpha1.ReasonBothAccepted:         v1alpha1.ConditionRedundant,
+	v1alpha1.ReasonSameCredential:       v1alpha1.ConditionRedundant,
 }
 
 func TestEveryReasonHasARow(t *testing.T) {
@@ -499,6 +597,10 @@ func TestEveryReasonHasARow(t *testing.T) {
 	}
 	for _, row := range states() {
 		note(row.want)
+	}
+	for _, row := range redundancies() {
+		_, reason, _ := strings.Cut(row.want, "/")
+		reached[v1alpha1.ConditionRedundant+"/"+reason] = true
 	}
 	for name, reason := range declaredReasons(t) {
 		where := v1alpha1.ConditionReady

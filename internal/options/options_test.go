@@ -33,6 +33,8 @@ func defaults() Options {
 		MaxConcurrentReconciles: 16,
 		KubeAPIQPS:              -1,
 		CheckTimeout:            10 * time.Second,
+		CheckQPS:                20,
+		CheckBurst:              40,
 		MetricsBindAddress:      "0",
 		MetricsSecure:           true,
 		HealthProbeBindAddress:  ":8081",
@@ -72,6 +74,8 @@ func TestEveryFlagSetsItsOption(t *testing.T) {
 				o.AllowedEndpoints = []string{"https://a.example", "https://b.example", "https://c.example"}
 			}},
 		{"the timeout", []string{"--check-timeout=20s"}, func(o *Options) { o.CheckTimeout = 20 * time.Second }},
+		{"checks a second", []string{"--check-qps=2.5"}, func(o *Options) { o.CheckQPS = 2.5 }},
+		{"checks at once", []string{"--check-burst=5"}, func(o *Options) { o.CheckBurst = 5 }},
 		{"the election", []string{"--leader-elect"}, func(o *Options) { o.LeaderElect = true }},
 		{"the address of metrics", []string{"--metrics-bind-address=:8443"}, func(o *Options) { o.MetricsBindAddress = ":8443" }},
 		{"plain metrics", []string{"--metrics-secure=false"}, func(o *Options) { o.MetricsSecure = false }},
@@ -122,6 +126,14 @@ func TestWhatCannotBeUsedIsSaid(t *testing.T) {
 		{"a shorter timeout", []string{"--check-timeout=999ms"}, "--check-timeout: 999ms is not between 1s and 1m"},
 		{"a longer timeout", []string{"--check-timeout=61s"}, "--check-timeout: 1m1s is not between 1s and 1m"},
 		{"no timeout", []string{"--check-timeout=0"}, "--check-timeout: 0s is not between 1s and 1m"},
+		{"a check every 10 s", []string{"--check-qps=0.1"}, ""},
+		{"the most checks", []string{"--check-qps=1000"}, ""},
+		{"more checks", []string{"--check-qps=1000.5"}, "--check-qps: 1000.5 is not above 0 and at most 1000"},
+		{"no checks", []string{"--check-qps=0"}, "--check-qps: 0 is not above 0 and at most 1000"},
+		{"fewer checks", []string{"--check-qps=-1"}, "--check-qps: -1 is not above 0 and at most 1000"},
+		{"a rate that is no number", []string{"--check-qps=NaN"}, "--check-qps: NaN is not above 0 and at most 1000"},
+		{"one check at once", []string{"--check-burst=1"}, ""},
+		{"no check at once", []string{"--check-burst=0"}, "--check-burst: 0 is less than 1"},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
 			options, _, err := parse(tc.arguments...)
@@ -141,7 +153,7 @@ func TestWhatCannotBeUsedIsSaid(t *testing.T) {
 
 func TestAllProblemsAreSaidAtOnce(t *testing.T) {
 	options, _, err := parse("--namespaces=A,B", "--max-concurrent-reconciles=0", "--kube-api-qps=1",
-		"--allowed-endpoint=gw.example", "--check-timeout=1h")
+		"--allowed-endpoint=gw.example", "--check-timeout=1h", "--check-qps=0", "--check-burst=0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,6 +168,7 @@ func TestAllProblemsAreSaidAtOnce(t *testing.T) {
 	}
 	want := []string{
 		"--namespaces", "--namespaces", "--max-concurrent-reconciles", "--kube-api-burst", "--allowed-endpoint", "--check-timeout",
+		"--check-qps", "--check-burst",
 	}
 	if !slices.Equal(flags, want) {
 		t.Errorf("got %q", err)
@@ -165,6 +178,7 @@ func TestAllProblemsAreSaidAtOnce(t *testing.T) {
 func TestAValueOfTheWrongKindIsRefusedByName(t *testing.T) {
 	for _, argument := range []string{
 		"--max-concurrent-reconciles=many", "--kube-api-qps=many", "--kube-api-burst=1.5", "--check-timeout=10",
+		"--check-qps=many", "--check-burst=1.5",
 		"--leader-elect=perhaps", "--metrics-secure=perhaps", "--no-such-flag",
 	} {
 		name, _, _ := strings.Cut(strings.TrimPrefix(argument, "-"), "=")
@@ -180,7 +194,7 @@ func TestTheHelpMentionsEveryFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"allowed-endpoint", "check-timeout", "health-probe-bind-address", "kube-api-burst", "kube-api-qps", "leader-elect",
+		"allowed-endpoint", "check-burst", "check-qps", "check-timeout", "health-probe-bind-address", "kube-api-burst", "kube-api-qps", "leader-elect",
 		"max-concurrent-reconciles", "metrics-bind-address", "metrics-secure", "namespaces",
 	}
 	var bound []string

@@ -5,15 +5,16 @@
 package render
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
-	"github.com/jupico-operator/jupico-operator/internal/credential"
 )
 
 // ManagerName is the value of the label app.kubernetes.io/managed-by, and the field manager of all writes.
@@ -29,18 +30,9 @@ const (
 // component is the value of the label app.kubernetes.io/component.
 const component = "credential"
 
-// Content returns the data of the target: the accepted token and the base URL of the endpoint that accepted it. No
-// value ends in a newline.
-func Content(token credential.Token, baseURL string) map[string][]byte {
-	return map[string][]byte{
-		v1alpha1.TargetKeyAuthorization: []byte(token.Authorization()),
-		v1alpha1.TargetKeyToken:         []byte(token.Reveal()),
-		v1alpha1.TargetKeyURL:           []byte(baseURL),
-	}
-}
-
 // Apply brings a Secret, new or existing, to what the resource asks for. Keys, labels and annotations of others are
-// kept; keys of ours that are rendered no more (written lists those of the last time) are removed.
+// kept; keys of ours that are rendered no more (written lists those of the last time) are removed, and so are labels
+// and annotations that the template no longer has. A type is only ever changed to one that the template names.
 func Apply(secret *corev1.Secret, resource *v1alpha1.JupicoCredential, data map[string][]byte, written []string) {
 	if secret.Data == nil {
 		secret.Data = map[string][]byte{}
@@ -49,10 +41,42 @@ func Apply(secret *corev1.Secret, resource *v1alpha1.JupicoCredential, data map[
 		delete(secret.Data, key)
 	}
 	maps.Copy(secret.Data, data)
-	if secret.Type == "" {
-		secret.Type = corev1.SecretTypeOpaque
+	template := resource.Spec.Target.Template
+	if template == nil {
+		template = &v1alpha1.TargetTemplate{}
 	}
+	secret.Type = cmp.Or(corev1.SecretType(template.Type), secret.Type, corev1.SecretTypeOpaque)
+	// Ours come last, and so win.
+	noted := secret.Annotations
+	secret.Labels = templated(secret.Labels, noted[v1alpha1.AnnotationTemplateLabels], template.Labels)
+	secret.Annotations = templated(noted, noted[v1alpha1.AnnotationTemplateAnnotations], template.Annotations)
+	note(secret, v1alpha1.AnnotationTemplateLabels, template.Labels)
+	note(secret, v1alpha1.AnnotationTemplateAnnotations, template.Annotations)
 	setMetadata(secret, resource)
+}
+
+// templated replaces what came from the last template, which an annotation lists, by what comes from this one.
+func templated[V ~string](present map[string]string, noted string, wanted map[string]V) map[string]string {
+	result := maps.Clone(present)
+	for name := range strings.SplitSeq(noted, ",") {
+		delete(result, name)
+	}
+	for name, value := range wanted {
+		if result == nil {
+			result = map[string]string{}
+		}
+		result[name] = string(value)
+	}
+	return result
+}
+
+// note lists the names of what comes from the template. No name has a comma in it.
+func note[V ~string](secret *corev1.Secret, in string, wanted map[string]V) {
+	if len(wanted) == 0 {
+		delete(secret.Annotations, in)
+		return
+	}
+	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, in, strings.Join(slices.Sorted(maps.Keys(wanted)), ","))
 }
 
 func setMetadata(secret *corev1.Secret, resource *v1alpha1.JupicoCredential) {
@@ -76,9 +100,27 @@ func setMetadata(secret *corev1.Secret, resource *v1alpha1.JupicoCredential) {
 	secret.OwnerReferences = owners
 }
 
-// Release takes our mark off a Secret that is left behind. Its data stays.
+// Successor is a Secret to be made in the place of one that goes, since it is to have another type. What others wrote
+// stays, but for finalizers, which hold a deletion up and not a Secret.
+func Successor(former *corev1.Secret) *corev1.Secret {
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: former.Namespace, Name: former.Name,
+			Labels: former.Labels, Annotations: former.Annotations, OwnerReferences: former.OwnerReferences,
+		},
+		Type: former.Type,
+		Data: former.Data,
+	}
+}
+
+// Release takes our mark off a Secret that is left behind. Its data stays, and so do labels and annotations that a
+// template gave it.
 func Release(secret *corev1.Secret, resourceName string) {
-	delete(secret.Annotations, v1alpha1.AnnotationManagedBy)
+	for _, ours := range []string{
+		v1alpha1.AnnotationManagedBy, v1alpha1.AnnotationTemplateLabels, v1alpha1.AnnotationTemplateAnnotations,
+	} {
+		delete(secret.Annotations, ours)
+	}
 	for label, ours := range map[string]string{
 		labelManagedBy: ManagerName, labelComponent: component, labelInstance: resourceName,
 	} {

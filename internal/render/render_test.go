@@ -4,7 +4,6 @@
 package render
 
 import (
-	"bytes"
 	"maps"
 	"reflect"
 	"slices"
@@ -17,7 +16,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
-	"github.com/jupico-operator/jupico-operator/internal/credential"
 )
 
 const (
@@ -63,36 +61,6 @@ func wantEqual(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
-}
-
-func TestTheContentIsTheAcceptedTokenByteForByte(t *testing.T) {
-	login, _, err := credential.Login([]byte("demoApiUser"), []byte("V8m!xP#l2Qz3"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, _, err := credential.APIKey([]byte("a-key._~+/=="))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct {
-		sentence string
-		token    credential.Token
-		encoded  string
-	}{
-		{"a login", login.Token(credential.Standard), "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXoz"},
-		{"a login with a newline", login.Token(credential.TrailingNewline), "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXozCg=="},
-		{"an API key", key.Token(credential.Standard), "a-key._~+/=="},
-	} {
-		t.Run(tc.sentence, func(t *testing.T) {
-			got := Content(tc.token, baseURL)
-			wantEqual(t, "data", got, data("authorization", "Basic "+tc.encoded, "token", tc.encoded, "url", baseURL))
-			for key, value := range got {
-				if bytes.HasSuffix(value, []byte("\n")) {
-					t.Errorf("%s ends in a newline", key)
-				}
-			}
-		})
 	}
 }
 
@@ -195,6 +163,93 @@ func TestKeysThatAreRenderedNoMoreAreRemoved(t *testing.T) {
 			wantEqual(t, "what was rendered", rendered, tc.rendered)
 		})
 	}
+}
+
+// withTemplate gives a resource a template of that type, those labels and those annotations, written as pairs.
+func withTemplate(secretType string, labels, annotations []string) func(*v1alpha1.JupicoCredential) {
+	template := &v1alpha1.TargetTemplate{
+		Type: secretType, Labels: map[string]v1alpha1.LabelValue{}, Annotations: map[string]v1alpha1.AnnotationValue{},
+	}
+	for pair := range slices.Chunk(labels, 2) {
+		template.Labels[pair[0]] = v1alpha1.LabelValue(pair[1])
+	}
+	for pair := range slices.Chunk(annotations, 2) {
+		template.Annotations[pair[0]] = v1alpha1.AnnotationValue(pair[1])
+	}
+	return func(resource *v1alpha1.JupicoCredential) { resource.Spec.Target.Template = template }
+}
+
+func TestTheTemplateNamesTheType(t *testing.T) {
+	none := func(*v1alpha1.JupicoCredential) {}
+	for _, tc := range []struct {
+		sentence string
+		template func(*v1alpha1.JupicoCredential)
+		present  corev1.SecretType
+		want     corev1.SecretType
+	}{
+		{"a new Secret is Opaque", none, "", "Opaque"},
+		{"a new Secret is Opaque when the template names no type", withTemplate("", nil, nil), "", "Opaque"},
+		{"a new Secret has the type of the template", withTemplate("shop.example/login", nil, nil), "", "shop.example/login"},
+		{"one that exists keeps its type", none, "shop.example/login", "shop.example/login"},
+		{"one that exists keeps its type when the template names none", withTemplate("", nil, nil), "shop.example/login", "shop.example/login"},
+		{"one that exists is to have the type of the template", withTemplate("Opaque", nil, nil), "shop.example/login", "Opaque"},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			secret := &corev1.Secret{Type: tc.present}
+			Apply(secret, newResource("payments", tc.template), nil, nil)
+			wantEqual(t, "type", secret.Type, tc.want)
+		})
+	}
+}
+
+func TestLabelsAndAnnotationsFollowTheTemplate(t *testing.T) {
+	secret := foreign()
+	apply := func(labels, annotations []string) {
+		Apply(secret, newResource("payments", withTemplate("", labels, annotations)), nil, nil)
+	}
+	label := func(name string) string { return secret.Labels[name] }
+	annotation := func(name string) string { return secret.Annotations[name] }
+
+	apply([]string{"tier", "back", "app.kubernetes.io/name", "n"}, []string{"shop.example/note", "ours"})
+	wantEqual(t, "tier", label("tier"), "back")
+	wantEqual(t, "app.kubernetes.io/name", label("app.kubernetes.io/name"), "n")
+	wantEqual(t, "shop.example/note", annotation("shop.example/note"), "ours")
+	wantEqual(t, "what is noted", annotation("credentials.jupico.dev/template-labels"), "app.kubernetes.io/name,tier")
+	wantContains(t, "label", secret.Labels, foreign().Labels)
+	wantContains(t, "annotation", secret.Annotations, foreign().Annotations)
+
+	apply([]string{"tier", "front"}, []string{"shop.example/other", "ours"})
+	wantEqual(t, "tier", label("tier"), "front")
+	for _, gone := range []string{label("app.kubernetes.io/name"), annotation("shop.example/note")} {
+		wantEqual(t, "what is no longer in the template", gone, "")
+	}
+
+	apply(nil, nil)
+	want := foreign()
+	Apply(want, newResource("payments"), nil, nil)
+	wantEqual(t, "the Secret, once the template is empty", secret, want)
+}
+
+func TestATemplateDoesNotOverrideOurOwnMarks(t *testing.T) {
+	secret := &corev1.Secret{}
+	marks := []string{"app.kubernetes.io/managed-by", "theirs", "credentials.jupico.dev/managed-by", "theirs",
+		"credentials.jupico.dev/template-labels", "theirs", "credentials.jupico.dev/template-annotations", "theirs"}
+	resource := newResource("payments", withTemplate("", marks, marks))
+	Apply(secret, resource, nil, nil)
+	once := secret.DeepCopy()
+	wantEqual(t, "label", secret.Labels["app.kubernetes.io/managed-by"], "jupico-operator")
+	wantEqual(t, "annotation", secret.Annotations["credentials.jupico.dev/managed-by"], "payments")
+	Apply(secret, resource, nil, nil)
+	wantEqual(t, "the Secret, the next time", secret, once)
+}
+
+func TestASuccessorHasEverythingButAnIdentityAndFinalizers(t *testing.T) {
+	secret := foreign()
+	secret.UID, secret.Immutable = "1", new(true)
+	Apply(secret, newResource("payments", withTemplate("Opaque", nil, nil)), data("token", "t"), nil)
+	want := secret.DeepCopy()
+	want.UID, want.ResourceVersion, want.Finalizers, want.Immutable = "", "", nil, nil
+	wantEqual(t, "the successor", Successor(secret), want)
 }
 
 func TestTheCreationPolicyDecidesOnTheOwner(t *testing.T) {
@@ -324,6 +379,14 @@ func TestAReleasedSecretIsAsOthersLeftItButForItsData(t *testing.T) {
 			wantEqual(t, "the Secret", secret, want)
 		})
 	}
+}
+
+func TestAReleasedSecretKeepsWhatTheTemplateGaveIt(t *testing.T) {
+	secret := &corev1.Secret{}
+	Apply(secret, newResource("payments", withTemplate("", []string{"team", "a"}, []string{"note", "b"})), nil, nil)
+	Release(secret, "payments")
+	wantEqual(t, "labels", secret.Labels, map[string]string{"team": "a"})
+	wantEqual(t, "annotations", secret.Annotations, map[string]string{"note": "b"})
 }
 
 func TestReleaseTakesTheFormerOwnerAway(t *testing.T) {

@@ -1,0 +1,65 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package checker
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	// shortestWait is the shortest time that an asker is sent away for want of room.
+	shortestWait = 50 * time.Millisecond
+	// shortestCall is what a call is reckoned to take at least, so that those who wait are spread.
+	shortestCall = 5 * time.Millisecond
+	// pacePart is the part of a new duration in the average.
+	pacePart = 8
+)
+
+// room is how many askers may be in calls to one endpoint at a time, so that a slow one leaves workers for others.
+type room struct {
+	size    int
+	longest time.Duration // that a call takes
+	inside  int           // askers, those who wait for another's call too
+	calls   map[*call]bool
+	pace    time.Duration // a moving average of how long calls took
+	dealt   int
+}
+
+func newRoom(workers int, longest time.Duration) room {
+	return room{size: max(1, workers/4), longest: longest, calls: map[*call]bool{}}
+}
+
+func (r *room) isFull() bool { return r.inside >= r.size }
+
+func (r *room) observe(duration time.Duration) {
+	if r.pace == 0 {
+		r.pace = duration
+	}
+	r.pace += (duration - r.pace) / pacePart
+}
+
+// duration is how long a call is expected to take: as long as others did, or as one is taking already.
+func (r *room) duration(now time.Time) time.Duration {
+	expected := max(r.pace, shortestCall)
+	for c := range r.calls {
+		expected = max(expected, now.Sub(c.began))
+	}
+	return min(expected, r.longest)
+}
+
+// wait estimates how long it takes until so many calls have ended. It is no longer than one call may take, beyond the
+// time that passes anyway.
+func (r *room) wait(calls int, anyway time.Duration, now time.Time) time.Duration {
+	estimate := time.Duration(calls) * r.duration(now) / time.Duration(r.size)
+	return min(shortestWait+estimate, r.longest+anyway)
+}
+
+// endOf estimates when a call has ended. Many may wait for the same, and are spread over half as long again.
+func (r *room) endOf(c *call, now time.Time) time.Time {
+	left := max(r.duration(now)-now.Sub(c.began), shortestWait)
+	r.dealt++
+	_, part := math.Modf(float64(r.dealt) * math.Phi) // parts of the golden ratio fall evenly, however many there are
+	return now.Add(min(left+time.Duration(part/2*float64(left)), r.longest))
+}

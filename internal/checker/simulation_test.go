@@ -1,0 +1,131 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package checker
+
+import (
+	"container/heap"
+	"io"
+	"net/http"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// agenda holds when whose turn it is, the earliest first.
+type agenda []appointment
+
+type appointment struct {
+	at  time.Time
+	who int
+}
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at.Before(a[j].at) }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)        { *a = append(*a, x.(appointment)) }
+func (a *agenda) Pop() any {
+	last := (*a)[len(*a)-1]
+	*a = (*a)[:len(*a)-1]
+	return last
+}
+
+// simulate lets each of n askers have its turn, one after the other, as the clock goes on: ask returns when the same
+// asker is due again, or zero when it is done. It ends when nobody is due before the given time has passed.
+func (f *fixture) simulate(n int, lasting time.Duration, first func(who int) time.Duration, ask func(who int) time.Time) {
+	f.t.Helper()
+	start := f.clock.Now()
+	var next agenda
+	for who := range n {
+		heap.Push(&next, appointment{start.Add(first(who)), who})
+	}
+	for len(next) > 0 && next[0].at.Before(start.Add(lasting)) {
+		turn := heap.Pop(&next).(appointment)
+		f.clock.SetTime(turn.at)
+		again := ask(turn.who)
+		if again.IsZero() {
+			continue
+		}
+		if !again.After(turn.at) {
+			f.t.Fatalf("asker %d is due again at once", turn.who)
+		}
+		heap.Push(&next, appointment{again, turn.who})
+	}
+}
+
+func atOnce(int) time.Duration { return 0 }
+
+// together asks for many at the same time, and returns the answers in the order of the requests.
+func (f *fixture) together(requests []Request) []Answer {
+	answers := make([]Answer, len(requests))
+	var all sync.WaitGroup
+	for i := range requests {
+		all.Go(func() { answers[i] = f.ask(requests[i]) })
+	}
+	all.Wait()
+	return answers
+}
+
+// holdBack lets the test decide when a request with one of its tokens is answered: each is announced, and answered by
+// what is sent back.
+type holdBack struct {
+	arrived chan chan http.HandlerFunc
+}
+
+func newHoldBack() *holdBack { return &holdBack{arrived: make(chan chan http.HandlerFunc)} }
+
+func (h *holdBack) wrap(emulator http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Basic "+goodToken {
+			emulator.ServeHTTP(w, r)
+			return
+		}
+		answer := make(chan http.HandlerFunc)
+		select {
+		case h.arrived <- answer:
+		case <-r.Context().Done():
+			return
+		}
+		select {
+		case write := <-answer:
+			write(w, r)
+		case <-r.Context().Done():
+		}
+	})
+}
+
+func accept(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"success":true}`)
+}
+
+func refuse(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }
+
+func fail(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+
+// begin asks in the background.
+func (f *fixture) begin(request Request) <-chan Answer {
+	answer := make(chan Answer, 1)
+	go func() { answer <- f.ask(request) }()
+	return answer
+}
+
+// eventually waits for what another goroutine is about to do.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); !is(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not happen", what)
+		}
+		runtime.Gosched()
+	}
+}
+
+// inside is how many askers are in calls to the fixture's endpoint.
+func (f *fixture) inside() int {
+	at, _ := f.checker.endpoint(f.at)
+	at.mu.Lock()
+	defer at.mu.Unlock()
+	return at.room.inside
+}

@@ -1,0 +1,136 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+)
+
+// queue is a work queue of a process that was elected at noon.
+type queue struct {
+	*heartbeat
+	clock *clocktesting.FakePassiveClock
+	t     *testing.T
+}
+
+func newQueue(t *testing.T, resources ...v1alpha1.JupicoCredential) *queue {
+	t.Helper()
+	elected := make(chan struct{})
+	close(elected)
+	clock := clocktesting.NewFakePassiveClock(noon)
+	q := &queue{&heartbeat{list: listOf(resources...), clock: clock, elected: elected}, clock, t}
+	q.expect(true)
+	return q
+}
+
+func (q *queue) wait(d time.Duration) { q.clock.SetTime(q.clock.Now().Add(d)) }
+
+// finish has a reconcile end with an error or none.
+func (q *queue) finish(err error) {
+	q.t.Helper()
+	worker := q.of(reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) {
+		return reconcile.Result{RequeueAfter: time.Second}, err
+	}))
+	result, got := worker.Reconcile(q.t.Context(), reconcile.Request{})
+	if !errors.Is(got, err) || result.RequeueAfter != time.Second {
+		q.t.Errorf("the reconcile came to %v, %v", result, got)
+	}
+}
+
+// expect asks as the kubelet does.
+func (q *queue) expect(healthy bool) {
+	q.t.Helper()
+	answer := httptest.NewRecorder()
+	request := httptest.NewRequestWithContext(q.t.Context(), http.MethodGet, "/", nil)
+	(healthz.CheckHandler{Checker: q.check}).ServeHTTP(answer, request)
+	if got := answer.Code == http.StatusOK; got != healthy {
+		q.t.Errorf("at %s, healthy is %t: %s", q.clock.Now().Format(time.TimeOnly), got, answer.Body)
+	}
+}
+
+func TestALiveQueueFinishesWhatIsOverdue(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		sentence string
+		resource v1alpha1.JupicoCredential
+		want     bool
+	}{
+		{"a check is overdue", seen("True/Accepted", due(noon)), false},
+		{"a new resource was never looked at", seen("", created(noon)), false},
+		{"a check is not overdue for long", seen("True/Accepted", due(noon.Add(time.Minute))), true},
+		{"nothing is due", seen("True/Accepted", due(noon.Add(24*time.Hour))), true},
+		{"no check is planned", seen("False/SourceNotFound"), true},
+		{"all is suspended", seen("True/Suspended", suspended, due(noon)), true},
+	} {
+		t.Run(row.sentence, func(t *testing.T) {
+			t.Parallel()
+			q := newQueue(t, row.resource)
+			q.wait(patience)
+			q.expect(true)
+			q.wait(time.Second)
+			q.expect(row.want)
+			q.finish(nil)
+			q.expect(true)
+			q.wait(patience)
+			q.expect(true)
+		})
+	}
+}
+
+func TestALiveQueueSaysWhatItIsStuckBefore(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, seen("True/Accepted", due(noon)))
+	q.wait(patience + time.Second)
+	err := q.check(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	if err == nil || !strings.Contains(err.Error(), "shop/payments is overdue, and nothing was finished for 10m1s") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAQueueIsAliveWhileItsWorkersFail(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, seen("False/Unreachable", due(noon)))
+	for range 20 {
+		q.wait(5 * time.Minute) // the longest wait that there is
+		q.finish(errors.New("the API server does not answer"))
+		q.expect(true)
+	}
+	q.wait(patience + time.Second)
+	q.expect(false)
+}
+
+func TestAReplicaThatWaitsToBeElectedIsAlive(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, seen("True/Accepted", due(noon)))
+	elected := make(chan struct{})
+	q.elected = elected
+	q.last.Store(nil)
+	q.wait(24 * time.Hour)
+	q.expect(true)
+
+	close(elected)
+	q.expect(true) // for it has only just begun
+	q.wait(patience + time.Second)
+	q.expect(false)
+}
+
+func TestAProcessWithoutACacheIsAlive(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t)
+	q.list = noCache
+	q.wait(24 * time.Hour)
+	q.expect(true)
+}

@@ -1,0 +1,223 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+)
+
+// consumer is an application: it reads the target and calls the API with what is in it, every few milliseconds.
+type consumer struct {
+	scene *scene
+	// using is held while a token that was read is in use. Who revokes waits for that: what an application does with a
+	// token that it read long ago is its own affair.
+	using           sync.RWMutex
+	calls, rejected atomic.Int64
+	done            chan struct{}
+}
+
+func (s *scene) consume() *consumer {
+	c := &consumer{scene: s, done: make(chan struct{})}
+	stopped := make(chan struct{})
+	go func() {
+		defer GinkgoRecover()
+		defer close(stopped)
+		for every := time.NewTicker(3 * time.Millisecond); ; <-every.C {
+			select {
+			case <-c.done:
+				every.Stop()
+				return
+			default:
+				c.call()
+			}
+		}
+	}()
+	DeferCleanup(func() { <-stopped })
+	return c
+}
+
+func (c *consumer) call() {
+	c.using.RLock()
+	defer c.using.RUnlock()
+	target := c.scene.target()
+	if target == nil {
+		return // not delivered yet
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, string(target.Data["url"])+"/status", nil)
+	Expect(err).NotTo(HaveOccurred())
+	request.Header.Set("Authorization", string(target.Data["authorization"]))
+	request.Header.Set("Content-Type", "application/json")
+	response, err := emulators.server.Client().Do(request)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(response.Body.Close()).To(Succeed())
+	c.calls.Add(1)
+	if response.StatusCode == http.StatusUnauthorized {
+		c.rejected.Add(1)
+	}
+}
+
+// revoke revokes a key while no call is under way.
+func (c *consumer) revoke(key string) {
+	c.using.Lock()
+	defer c.using.Unlock()
+	Expect(c.scene.emulator.Revoke(key)).To(BeTrue())
+}
+
+// newKey makes a key in Backoffice.
+func (s *scene) newKey() string {
+	l := newLogin()
+	key := base64.StdEncoding.EncodeToString([]byte(l.password))
+	secretsMu.Lock()
+	secrets = append(secrets, key)
+	secretsMu.Unlock()
+	s.emulator.AddKey(key)
+	return key
+}
+
+func (s *scene) writeKey(name, key string) {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}}
+	secret.Data = map[string][]byte{"apiKey": []byte(key)}
+	err := admin.Create(ctx, secret)
+	if client.IgnoreAlreadyExists(err) == nil && err != nil {
+		err = admin.Update(ctx, secret)
+	}
+	Expect(err).NotTo(HaveOccurred())
+}
+
+func keyEntry(name string) v1alpha1.Credential {
+	return v1alpha1.Credential{Name: name, APIKeySecretRef: &v1alpha1.APIKeySecretReference{Name: name}}
+}
+
+func (s *scene) useEntries(entries ...v1alpha1.Credential) {
+	s.edit(func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials = entries })
+}
+
+func (s *scene) expectTarget(token string) {
+	GinkgoHelper()
+	Eventually(s.targetToken, soon, "2ms").Should(Equal(token), func() string { return describe(s.get()) })
+}
+
+// rotateByTheBook makes a new key, adds it second, swaps the two, and revokes the old one.
+func (s *scene) rotateByTheBook(c *consumer, n int, old string) string {
+	fresh := s.newKey()
+	was, is := fmt.Sprintf("key-%d", n), fmt.Sprintf("key-%d", n+1)
+	s.writeKey(is, fresh)
+	s.useEntries(keyEntry(was), keyEntry(is))
+	s.expectCondition(v1alpha1.ConditionRedundant, "True", "BothAccepted")
+	s.useEntries(keyEntry(is), keyEntry(was))
+	s.expectTarget(fresh)
+	c.revoke(old)
+	s.useEntries(keyEntry(is))
+	return fresh
+}
+
+// rotateInPlace replaces the source's bytes, waits until the target has them, and revokes the old key.
+func (s *scene) rotateInPlace(c *consumer, _ int, old string) string {
+	fresh := s.newKey()
+	s.writeKey("key-0", fresh)
+	s.expectTarget(fresh)
+	c.revoke(old)
+	return fresh
+}
+
+var _ = Describe("A rotation", func() {
+	const rotations, scenes = 200, 8
+	DescribeTable("never leaves the target with a dead token",
+		func(rotate func(s *scene, c *consumer, n int, old string) string) {
+			var consumers []*consumer
+			var all sync.WaitGroup
+			for range scenes {
+				s := newScene()
+				c := s.consume()
+				consumers = append(consumers, c)
+				all.Go(func() {
+					defer GinkgoRecover()
+					defer close(c.done)
+					key := s.newKey()
+					s.writeKey("key-0", key)
+					s.create(func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials = []v1alpha1.Credential{keyEntry("key-0")} })
+					s.expectTarget(key)
+					for n := range rotations / scenes {
+						key = rotate(s, c, n, key)
+					}
+				})
+			}
+			all.Wait()
+			var calls, rejected int64
+			for _, c := range consumers {
+				calls, rejected = calls+c.calls.Load(), rejected+c.rejected.Load()
+			}
+			AddReportEntry(fmt.Sprintf("%d rotations: %d calls by consumers, %d of them rejected", rotations, calls, rejected))
+			Expect(calls).To(BeNumerically(">", rotations))
+			Expect(rejected).To(BeZero())
+		},
+		Entry("by the book", (*scene).rotateByTheBook),
+		Entry("in place", (*scene).rotateInPlace),
+	)
+})
+
+var _ = Describe("A standby", func() {
+	both := func(s *scene) (first, second string) {
+		GinkgoHelper()
+		first, second = s.newKey(), s.newKey()
+		s.writeKey("first", first)
+		s.writeKey("second", second)
+		s.create(func(r *v1alpha1.JupicoCredential) {
+			r.Spec.Credentials = []v1alpha1.Credential{keyEntry("first"), keyEntry("second")}
+		})
+		s.expectCondition(v1alpha1.ConditionRedundant, "True", "BothAccepted")
+		s.expectTarget(first)
+		return first, second
+	}
+
+	It("takes the place of a revoked key, in the reconcile that confirms it, and says so", func() {
+		s := newScene()
+		first, second := both(s)
+		Expect(s.emulator.Revoke(first)).To(BeTrue())
+		s.askForCheck() // the first rejection, which a second one confirms
+		s.expectReady("True", "FailedOver")
+		s.expectTarget(second)
+		r := s.get()
+		Expect(r.Status.Deployed.Credential).To(Equal("second"))
+		Expect(condition(r, v1alpha1.ConditionSecretSynced)).To(Equal("True/Synced"))
+		Expect(condition(r, v1alpha1.ConditionRedundant)).To(Equal("False/Rejected"))
+		Eventually(s.eventReasons, soon).Should(ContainElement("Warning FailedOver"))
+
+		By("outliving a restart")
+		operator.stop()
+		operator.start()
+		Consistently(s.targetToken, "500ms").Should(Equal(second))
+
+		By("giving it back once the first was accepted twice")
+		Expect(s.emulator.Restore(first)).To(BeTrue())
+		s.askForCheck()
+		Expect(s.targetToken()).To(Equal(second))
+		s.askForCheck()
+		s.expectTarget(first)
+		s.expectReady("True", "Accepted")
+	})
+
+	It("is put back when its target is deleted", func() {
+		s := newScene()
+		first, second := both(s)
+		Expect(s.emulator.Revoke(first)).To(BeTrue())
+		s.askForCheck()
+		s.expectTarget(second)
+		Expect(admin.Delete(ctx, s.target())).To(Succeed())
+		s.expectTarget(second)
+	})
+})
