@@ -32,8 +32,8 @@ type Endpoint struct {
 type Request struct {
 	Endpoint Endpoint
 	Token    credential.Token
-	// Namespace of the asker. Slots are dealt fairly between namespaces.
-	Namespace string
+	// Lane that the asker waits in, such as its namespace. Slots are dealt to the lanes in turn.
+	Lane string
 	// NotBefore is when the check must have begun at the earliest. Zero: any answer that may be shared serves. An endpoint
 	// that is left alone is left alone all the same: an answer without evidence may be older.
 	NotBefore time.Time

@@ -150,8 +150,8 @@ func (e *endpoint) admit(a asker) turn {
 	if e.control.call != nil {
 		return e.join(a, e.control.call, now)
 	}
-	// It waits in a lane of its own, so that no namespace has to pay for it.
-	a.id, a.Namespace = identity{}, ""
+	// It waits in a lane of its own, so that no other has to pay for it.
+	a.id, a.Lane = identity{}, ""
 	return e.begin(a, &call{token: credential.RandomToken()}, now)
 }
 
@@ -174,7 +174,7 @@ func (e *endpoint) join(a asker, under *call, now time.Time) turn {
 func (e *endpoint) begin(a asker, fresh *call, now time.Time) turn {
 	if a.Urgent {
 		e.bucket.credit(now)
-	} else if retryAt, ok := e.bucket.take(a.id, a.Namespace, &e.room, now); !ok {
+	} else if retryAt, ok := e.bucket.take(a.id, a.Lane, &e.room, now); !ok {
 		return turn{answer: Answer{RetryAt: retryAt}}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})

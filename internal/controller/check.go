@@ -74,7 +74,7 @@ func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, wh
 		notBefore = time.Time{}
 	}
 	answer := r.checker.Check(ctx, checker.Request{
-		Endpoint: what.endpoint, Token: what.token, Namespace: s.resource.Namespace,
+		Endpoint: what.endpoint, Token: what.token, Lane: laneOf(s.resource),
 		NotBefore: notBefore, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
 	})
 	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
@@ -93,6 +93,14 @@ func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, wh
 	return decision.Outcome{
 		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended, Mass: answer.MassRejection,
 	}
+}
+
+// laneOf shares the slots fairly between namespaces. What was never delivered does not queue behind what was.
+func laneOf(resource *v1alpha1.JupicoCredential) string {
+	if isNew(resource) {
+		return resource.Namespace + "/new"
+	}
+	return resource.Namespace
 }
 
 func otherForm(form v1alpha1.TokenForm) v1alpha1.TokenForm {

@@ -50,10 +50,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	known := r.memories.get(resource)
 	if isBehind(resource, known) {
-		return again(cacheLag), nil
+		return again(resource, cacheLag), nil
 	}
 	if wakeUp, ok, err := r.resume(ctx, resource, known); ok || err != nil {
-		return r.until(wakeUp), err
+		return r.until(resource, wakeUp), err
 	}
 
 	findings, err := r.evaluate(ctx, resource, known)
@@ -62,14 +62,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	written, writeErr := r.writeStatus(ctx, resource, known, findings)
 	if !written {
-		return again(cacheLag), writeErr
+		return again(resource, cacheLag), writeErr
 	}
 	known.record(findings.sight)
 	r.announce(ctx, resource, findings)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.until(findings.wakeUp), nil
+	return r.until(resource, findings.wakeUp), nil
 }
 
 // findings are what an evaluation came to.
@@ -106,16 +106,29 @@ func (r *Reconciler) evaluate(
 // cacheLag is how long to wait for the cache to show our own last write.
 const cacheLag = 50 * time.Millisecond
 
-func again(after time.Duration) ctrl.Result {
-	// The initial list's low priority, which the queue would otherwise keep, ends with the first look.
-	return ctrl.Result{RequeueAfter: after, Priority: new(0)}
+// Priorities in the work queue. The initial list's low one, which the queue would otherwise keep, ends with the first
+// look.
+const (
+	routine    = 0
+	firstProof = 10 // somebody waits for it
+)
+
+func again(resource *v1alpha1.JupicoCredential, after time.Duration) ctrl.Result {
+	priority := routine
+	if isNew(resource) {
+		priority = firstProof
+	}
+	return ctrl.Result{RequeueAfter: after, Priority: &priority}
 }
 
-func (r *Reconciler) until(wakeUp time.Time) ctrl.Result {
+// isNew reports whether nothing was ever delivered.
+func isNew(resource *v1alpha1.JupicoCredential) bool { return resource.Status.Deployed == nil }
+
+func (r *Reconciler) until(resource *v1alpha1.JupicoCredential, wakeUp time.Time) ctrl.Result {
 	if wakeUp.IsZero() {
 		return ctrl.Result{}
 	}
-	return again(max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
+	return again(resource, max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
 }
 
 func keyOf(namespace, name string) types.NamespacedName {
