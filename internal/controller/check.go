@@ -82,7 +82,7 @@ func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, wh
 		log.Info("Put check off", "until", answer.RetryAt)
 		return decision.Outcome{Entry: check.Entry, RetryAt: answer.RetryAt}
 	}
-	what.began = answer.Began
+	s.asked = append(s.asked, asked{what, answer.Began})
 	ended := answer.Began
 	if !answer.Shared {
 		ended = r.clock.Now()

@@ -35,8 +35,16 @@ type sight struct {
 	// target as the cache shows it. Nil when it does not exist.
 	target   *metav1.PartialObjectMetadata
 	warnings []string
+	// asked are the checks that were made.
+	asked []asked
 	// retryRequestAt is when a check that was asked for too often may be made.
 	retryRequestAt time.Time
+}
+
+// asked is a token, and when its check began.
+type asked struct {
+	token *proof
+	began time.Time
 }
 
 // look gathers the facts. On an unchanged resource it asks the API server nothing.

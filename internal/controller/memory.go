@@ -93,9 +93,12 @@ func (m *memory) provenOf(s *sight, entry int) *proof {
 	return m.entry(s.resource.Spec.Credentials[entry].Name).proven
 }
 
-// record notes which candidates the status is about, once it is written, and forgets entries that are no more.
+// record notes what the status is about, once it is written, and forgets entries that are no more.
 func (m *memory) record(s *sight) {
 	m.evaluated = true
+	for _, check := range s.asked {
+		check.token.began = check.began
+	}
 	if s.resource.Spec.Suspend {
 		return // nothing was looked at
 	}
@@ -133,7 +136,7 @@ type proof struct {
 
 	token    credential.Token
 	endpoint checker.Endpoint
-	// began is when the last check that this process knows of began. Zero when there is none.
+	// began is when the last check began that is in the status. Zero when there is none.
 	began time.Time
 }
 

@@ -19,8 +19,8 @@ import (
 // ManagerName is the value of the label app.kubernetes.io/managed-by, and the field manager of all writes.
 const ManagerName = "jupico-operator"
 
-// The recommended labels of Kubernetes that a target carries. Not app.kubernetes.io/instance, by which a GitOps tool may
-// know what is its own to prune.
+// The recommended labels of Kubernetes that a target carries. app.kubernetes.io/instance is not among them: by that, a
+// GitOps tool may know what is its own to prune.
 const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 	labelComponent = "app.kubernetes.io/component"
