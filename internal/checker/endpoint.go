@@ -133,7 +133,11 @@ func (e *endpoint) admit(a asker) turn {
 	}
 	held := e.tokens.get(a.id, now)
 	if held.serves(a.Request, now) {
-		return turn{answer: e.shared(held.result, held.began, now)}
+		answer := e.shared(held.result, held.began, now)
+		if held.rejections > 0 {
+			answer.LatchedUntil = held.latchedUntil(a.Latch)
+		}
+		return turn{answer: answer}
 	}
 	if under := held.call; under != nil && !under.began.Before(a.NotBefore) {
 		return e.join(a, under, now)

@@ -5,7 +5,6 @@ package controller
 
 import (
 	"context"
-	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -61,28 +60,18 @@ func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check de
 	return result
 }
 
-// ask has a token checked, by a request or by one of a moment ago that serves as well: it must be news, or begin now
-// where the check says so. It may be put off.
+// ask has a token checked, by a request or by another resource's that serves as well. It may be put off.
 func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, what *proof) decision.Outcome {
-	notBefore := what.began.Add(time.Nanosecond)
-	switch {
-	case check.Fresh && !s.facts.RequestedAt.IsZero() && !check.Urgent:
-		notBefore = s.facts.RequestedAt
-	case check.Fresh:
-		notBefore = r.clock.Now()
-	case what.began.IsZero():
-		notBefore = time.Time{}
-	}
 	answer := r.checker.Check(ctx, checker.Request{
 		Endpoint: what.endpoint, Token: what.token, Lane: laneOf(s.resource),
-		NotBefore: notBefore, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
+		NotBefore: check.NotBefore, Known: what.began, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
 	})
 	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
 	if !answer.RetryAt.IsZero() {
 		log.Info("Put check off", "until", answer.RetryAt)
 		return decision.Outcome{Entry: check.Entry, RetryAt: answer.RetryAt}
 	}
-	s.asked = append(s.asked, asked{what, answer.Began})
+	s.asked = append(s.asked, asked{check.Entry, what, answer.Began})
 	ended := answer.Began
 	if !answer.Shared {
 		ended = r.clock.Now()
@@ -91,7 +80,8 @@ func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, wh
 	log.Info("Checked token", "outcome", answer.Outcome, "detail", answer.Detail, "duration", answer.Duration,
 		"shared", answer.Shared)
 	return decision.Outcome{
-		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended, Mass: answer.MassRejection,
+		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended,
+		LatchedUntil: answer.LatchedUntil, Mass: answer.MassRejection,
 	}
 }
 

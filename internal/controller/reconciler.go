@@ -49,19 +49,21 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil // what becomes of the target is the garbage collector's to do
 	}
 	known := r.memories.get(resource)
-	if isBehind(resource, known) {
+	if isBehind(resource, known, r.clock.Now()) {
 		return again(resource, cacheLag), nil
 	}
 	if wakeUp, ok, err := r.resume(ctx, resource, known); ok || err != nil {
 		return r.until(resource, wakeUp), err
 	}
 
+	held := known.deployed
 	findings, err := r.evaluate(ctx, resource, known)
 	if findings == nil {
 		return ctrl.Result{}, err
 	}
 	written, writeErr := r.writeStatus(ctx, resource, known, findings)
 	if !written {
+		known.disown(held, writeErr)
 		return again(resource, cacheLag), writeErr
 	}
 	known.record(findings.sight)

@@ -19,30 +19,31 @@ import (
 
 // readSource brings what is known of the source up to date. It reads the Secret only when the cache shows another
 // resourceVersion than the one that was read, and before it is called missing: a cache may be behind the very manifest
-// that holds both. Warnings come only with what was read now.
+// that holds both.
 func (r *Reconciler) readSource(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, entry *v1alpha1.Credential, known *sourceMemory,
-) ([]string, error) {
+) error {
 	name := entry.SecretName()
 	seen, err := r.seen(ctx, "Secret", resource.Namespace, name)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	isMissing := seen == nil && known.problem == v1alpha1.ReasonSourceNotFound
 	isUnchanged := seen != nil && known.ref == refOf(seen) && known.generation == resource.Generation
 	if known.secret == name && (isMissing || isUnchanged) {
-		return nil, nil
+		return nil
 	}
 	secret := &corev1.Secret{}
 	if err := r.live.Get(ctx, keyOf(resource.Namespace, name), secret); err != nil {
 		if apierrors.IsNotFound(err) {
 			*known = sourceNotFound(name)
-			return nil, nil
+			return nil
 		}
-		return nil, err
+		return err
 	}
 	*known = sourceMemory{secret: name, ref: refOf(secret), generation: resource.Generation}
-	return parse(entry, secret.Data, known), nil
+	known.warnings = parse(entry, secret.Data, known)
+	return nil
 }
 
 func sourceNotFound(name string) sourceMemory {
