@@ -116,17 +116,21 @@ func isUndecided(record *v1alpha1.CheckRecord) bool {
 }
 
 func (f Facts) candidateIsDue(h *history, i int, by time.Time) bool {
-	source, record := &f.Sources[i], &h.entries[i].CheckRecord
+	source := &f.Sources[i]
 	if source.Problem != "" {
 		return false
 	}
-	// What is written must have been accepted by this process, not only according to a status that anybody may edit. That
-	// is tried at once, and then on schedule.
+	isEdited := f.SpecEdited() && !source.Checked
+	return isEdited || f.mustBeProven(h, i) || f.isDue(&h.entries[i].CheckRecord, by)
+}
+
+// mustBeProven reports whether a candidate may be written that this process did not see accepted: what a status says
+// alone, anybody may have put there. That is tried at once, and then on schedule.
+func (f Facts) mustBeProven(h *history, i int) bool {
+	source, record := &f.Sources[i], &h.entries[i].CheckRecord
 	mayBeWritten := h.deployed == nil || h.parted() || h.deployed.Verdict == v1alpha1.VerdictRejected ||
 		(f.TargetDrifted || f.Unwritten()) && i == h.active
-	mustBeProven := mayBeWritten && !source.Proven && record.Verdict == v1alpha1.VerdictAccepted &&
-		lastCheckGaveEvidence(record)
-	return f.SpecEdited() && !source.Checked || mustBeProven || f.isDue(record, by)
+	return mayBeWritten && !source.Proven && record.Verdict == v1alpha1.VerdictAccepted && lastCheckGaveEvidence(record)
 }
 
 // isDue reports whether a check is due: one that was never planned is. Only an accepted token comes along before its
