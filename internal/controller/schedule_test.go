@@ -190,4 +190,5 @@ func expectNoCanary() {
 	Expect(everything.String()).To(ContainSubstring("Checked token"), "the log was not at its highest verbosity")
 	for _, secret := range secrets {
 		Expect(strings.Contains(everything.String(), secret)).To(BeFalse(), "a secret was shown: "+secret)
-	}}
+	}
+}
