@@ -9,7 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // the image holds the program alone, and no certificates of a system
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
@@ -29,6 +31,14 @@ import (
 
 // version is stamped at build time.
 var version = "dev"
+
+// A leader that dies is replaced after the lease's duration and at most twice the period, which is jittered by up to a
+// fifth, of its successor: one until it saw the last renewal, one until it looks again. That is under 17 s.
+const (
+	leaseDuration = 12 * time.Second
+	renewDeadline = 8 * time.Second
+	retryPeriod   = 2 * time.Second
+)
 
 func main() {
 	var opts options.Options
@@ -96,7 +106,11 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	serving := metricsserver.Options{BindAddress: opts.MetricsBindAddress, SecureServing: opts.MetricsSecure}
+	serving := metricsserver.Options{
+		BindAddress:   opts.MetricsBindAddress,
+		SecureServing: opts.MetricsSecure,
+		CertDir:       opts.MetricsCertDir,
+	}
 	if opts.MetricsSecure {
 		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
@@ -109,6 +123,9 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		LeaderElection:                opts.LeaderElect,
 		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
+		LeaseDuration:                 new(leaseDuration),
+		RenewDeadline:                 new(renewDeadline),
+		RetryPeriod:                   new(retryPeriod),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("could not set up the manager: %w", err)
