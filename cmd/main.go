@@ -9,10 +9,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -25,6 +27,14 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/controller"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 	"github.com/jupico-operator/jupico-operator/internal/options"
+)
+
+// Another replica leads at most leaseDuration and twice 2.2 times retryPeriod (it is jittered) after a leader has died
+// without a word: 18.6 s.
+const (
+	leaseDuration = 12 * time.Second
+	renewDeadline = 9 * time.Second
+	retryPeriod   = 1500 * time.Millisecond
 )
 
 // version is stamped at build time.
@@ -109,6 +119,9 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		LeaderElection:                opts.LeaderElect,
 		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
+		LeaseDuration:                 ptr.To(leaseDuration),
+		RenewDeadline:                 ptr.To(renewDeadline),
+		RetryPeriod:                   ptr.To(retryPeriod),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("could not set up the manager: %w", err)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
+	"github.com/onsi/ginkgo/v2/types"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -80,29 +81,46 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	Expect(err).NotTo(HaveOccurred())
 	figure("Kubernetes", "%s at %s", version.GitVersion, config.Host)
 
+	refuseForeignInstallation(ctx)
 	clearCluster(ctx)
 	startEmulator(ctx)
 }, NodeTimeout(5*time.Minute))
 
+// What failed stays as it is, to be looked at.
 var _ = AfterSuite(func(ctx context.Context) {
-	if k8s == nil {
+	if emulatorPod == "" {
 		return
 	}
 	restoreDNS(ctx)
-	clearCluster(ctx)
+	if !failed {
+		clearCluster(ctx)
+	}
 }, NodeTimeout(5*time.Minute))
 
-// clearCluster removes what an earlier run left, and refuses to touch an installation that is somebody's.
+// failed says whether any scenario did.
+var failed bool
+
+var _ = AfterEach(func() { failed = failed || CurrentSpecReport().Failed() })
+
+// refuseForeignInstallation keeps the tests from somebody's operator, which they would remove.
+func refuseForeignInstallation(ctx context.Context) {
+	GinkgoHelper()
+	err := k8s.Get(ctx, client.ObjectKey{Name: operatorNamespace}, &corev1.Namespace{})
+	if apierrors.IsNotFound(err) {
+		return
+	}
+	Expect(err).NotTo(HaveOccurred())
+	Expect(os.Getenv("E2E_REPLACE")).To(Equal("1"), "the operator is installed in this cluster already, and these "+
+		"tests would remove it, with every JupicoCredential: E2E_REPLACE=1 lets them")
+}
+
+// clearCluster removes what the tests, or earlier ones, made.
 func clearCluster(ctx context.Context) {
 	GinkgoHelper()
-	var namespace corev1.Namespace
-	err := k8s.Get(ctx, client.ObjectKey{Name: operatorNamespace}, &namespace)
-	if !apierrors.IsNotFound(err) {
-		Expect(err).NotTo(HaveOccurred())
-		Expect(os.Getenv("E2E_REPLACE")).To(Equal("1"), "the operator is installed in this cluster already: "+
-			"these tests install and remove it, with every JupicoCredential; E2E_REPLACE=1 lets them")
+	for _, manifest := range []string{"dist/install.yaml", "test/e2e/testdata/previous.yaml"} {
+		kubectl(ctx, "delete", "--ignore-not-found", "--filename="+filepath.Join(root, manifest))
 	}
-	kubectl(ctx, "delete", "--ignore-not-found", "--filename="+filepath.Join(root, "dist", "install.yaml"))
+	kubectl(ctx, "delete", "--ignore-not-found", "clusterrolebinding", metricsBinding)
 	kubectl(ctx, append([]string{"delete", "--ignore-not-found", "namespace"}, namespaces...)...)
 }
 
@@ -116,11 +134,11 @@ func figure(name, format string, args ...any) {
 }
 
 // seconds is a duration as it is printed.
-func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
 var _ = ReportAfterSuite("figures", func(report Report) {
 	var scenarios []string
-	for _, spec := range report.SpecReports.WithLeafNodeType(1) {
+	for _, spec := range report.SpecReports.WithLeafNodeType(types.NodeTypeIt) {
 		scenarios = append(scenarios, fmt.Sprintf("%-8s %5.1f s  %s", spec.State, spec.RunTime.Seconds(), spec.LeafNodeText))
 	}
 	_, _ = fmt.Printf("\nScenarios\n  %s\n\nFigures\n  %s\n\nNot tested: a NetworkPolicy in force, as not every network plugin "+

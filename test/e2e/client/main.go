@@ -8,7 +8,7 @@
 //	client post URL BODY              send a command to the emulator's admin API
 //	client get URL [TOKEN-FILE]       print the status code, and the body when that is 200; trusts any certificate
 //	client cat FILE
-//	client kill NAME [POD-UID]        SIGKILL every process of that name (of that pod); prints their number
+//	client signal N NAME [POD-UID]    send a signal to every process of that name (of that pod); prints their number
 //	client sleep
 package main
 
@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return errors.New("a command is missing")
 	}
-	command, args := args[0], append(args[1:], "", "")
+	command, args := args[0], append(args[1:], "", "", "")
 	switch command {
 	case "app":
 		return app(ctx, args[0], args[1])
@@ -62,8 +62,8 @@ func run(ctx context.Context, args []string) error {
 		content, err := os.ReadFile(args[0])
 		fmt.Print(string(content))
 		return err
-	case "kill":
-		return kill(args[0], args[1])
+	case "signal":
+		return signalAll(args[0], args[1], args[2])
 	case "sleep":
 		<-ctx.Done()
 		return nil
@@ -196,24 +196,28 @@ func send(client *http.Client, request *http.Request) (int, []byte, error) {
 	return response.StatusCode, answer, errors.Join(err, response.Body.Close())
 }
 
-// kill needs a pod that shares the node's process identifiers.
-func kill(name, podUID string) error {
+// signalAll needs a pod that shares the node's process identifiers. Signal 0 only counts.
+func signalAll(number, name, podUID string) error {
+	signalNumber, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
 	directories, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		return err
 	}
-	killed := 0
+	count := 0
 	for _, directory := range directories {
 		pid, err := strconv.Atoi(filepath.Base(directory))
 		if err != nil || !matches(directory, name, podUID) {
 			continue
 		}
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		if err := syscall.Kill(pid, syscall.Signal(signalNumber)); err != nil {
 			return err
 		}
-		killed++
+		count++
 	}
-	fmt.Println(killed)
+	fmt.Println(count)
 	return nil
 }
 
