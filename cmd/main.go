@@ -11,10 +11,10 @@ import (
 	"os"
 	"time"
 
+	_ "golang.org/x/crypto/x509roots/fallback" // the image holds the program alone, and no certificates of a system
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -29,16 +29,16 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/options"
 )
 
-// Another replica leads at most leaseDuration and twice 2.2 times retryPeriod (it is jittered) after a leader has died
-// without a word: 18.6 s.
-const (
-	leaseDuration = 12 * time.Second
-	renewDeadline = 9 * time.Second
-	retryPeriod   = 1500 * time.Millisecond
-)
-
 // version is stamped at build time.
 var version = "dev"
+
+// A leader that dies is replaced after the lease's duration and at most two periods of its successor: one until it saw
+// the last renewal, one until it looks again. They are jittered, up to 2.2 times as long. That is 18.6 s at most.
+const (
+	leaseDuration = 12 * time.Second
+	renewDeadline = 8 * time.Second
+	retryPeriod   = 1500 * time.Millisecond
+)
 
 func main() {
 	var opts options.Options
@@ -106,7 +106,11 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		return nil, err
 	}
-	serving := metricsserver.Options{BindAddress: opts.MetricsBindAddress, SecureServing: opts.MetricsSecure}
+	serving := metricsserver.Options{
+		BindAddress:   opts.MetricsBindAddress,
+		SecureServing: opts.MetricsSecure,
+		CertDir:       opts.MetricsCertDir,
+	}
 	if opts.MetricsSecure {
 		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
@@ -119,9 +123,9 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		LeaderElection:                opts.LeaderElect,
 		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
-		LeaseDuration:                 ptr.To(leaseDuration),
-		RenewDeadline:                 ptr.To(renewDeadline),
-		RetryPeriod:                   ptr.To(retryPeriod),
+		LeaseDuration:                 new(leaseDuration),
+		RenewDeadline:                 new(renewDeadline),
+		RetryPeriod:                   new(retryPeriod),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("could not set up the manager: %w", err)

@@ -29,6 +29,7 @@ type Options struct {
 	LeaderElect             bool
 	MetricsBindAddress      string
 	MetricsSecure           bool
+	MetricsCertDir          string
 	HealthProbeBindAddress  string
 }
 
@@ -66,6 +67,9 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 		"`Address` that metrics are served on, such as :8443. 0: none.")
 	fs.BoolVar(&o.MetricsSecure, "metrics-secure", true,
 		"Serve metrics over HTTPS, to whom the cluster lets get /metrics. When false, over plain HTTP to everybody.")
+	fs.StringVar(&o.MetricsCertDir, "metrics-cert-dir", "",
+		"`Directory` with tls.crt and tls.key to serve metrics with, read again when they change. "+
+			"When left out, a certificate that is made at each start.")
 	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081",
 		"`Address` that /healthz and /readyz are served on. 0: none.")
 }
@@ -97,6 +101,9 @@ func (o *Options) Validate() error {
 	}
 	if o.KubeAPIQPS > 0 && o.KubeAPIBurst < 1 {
 		problem("--kube-api-burst: must be at least 1 beside --kube-api-qps")
+	}
+	if o.MetricsCertDir != "" && !o.MetricsSecure {
+		problem("--metrics-cert-dir: plain HTTP, which --metrics-secure=false asks for, has no certificate")
 	}
 	if _, err := o.AllowList(); err != nil {
 		problem("--allowed-endpoint: %w", err)

@@ -79,6 +79,7 @@ func TestEveryFlagSetsItsOption(t *testing.T) {
 		{"the election", []string{"--leader-elect"}, func(o *Options) { o.LeaderElect = true }},
 		{"the address of metrics", []string{"--metrics-bind-address=:8443"}, func(o *Options) { o.MetricsBindAddress = ":8443" }},
 		{"plain metrics", []string{"--metrics-secure=false"}, func(o *Options) { o.MetricsSecure = false }},
+		{"a certificate for metrics", []string{"--metrics-cert-dir=/certs"}, func(o *Options) { o.MetricsCertDir = "/certs" }},
 		{"the address of probes", []string{"--health-probe-bind-address=:9000"}, func(o *Options) { o.HealthProbeBindAddress = ":9000" }},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
@@ -116,6 +117,9 @@ func TestWhatCannotBeUsedIsSaid(t *testing.T) {
 		{"a rate without a burst", []string{"--kube-api-qps=0.5"}, "--kube-api-burst: must be at least 1 beside --kube-api-qps"},
 		{"a rate with a negative burst", []string{"--kube-api-qps=20", "--kube-api-burst=-1"},
 			"--kube-api-burst: must be at least 1 beside --kube-api-qps"},
+		{"a certificate for metrics", []string{"--metrics-cert-dir=/certs"}, ""},
+		{"a certificate for plain metrics", []string{"--metrics-cert-dir=/certs", "--metrics-secure=false"},
+			"--metrics-cert-dir: plain HTTP, which --metrics-secure=false asks for, has no certificate"},
 		{"an endpoint", []string{"--allowed-endpoint=https://gw.example/jupico"}, ""},
 		{"an endpoint without TLS", []string{"--allowed-endpoint=http://gw.example"},
 			`--allowed-endpoint: "http://gw.example": not an https:// URL`},
@@ -195,7 +199,7 @@ func TestTheHelpMentionsEveryFlag(t *testing.T) {
 	}
 	want := []string{
 		"allowed-endpoint", "check-burst", "check-qps", "check-timeout", "health-probe-bind-address", "kube-api-burst", "kube-api-qps", "leader-elect",
-		"max-concurrent-reconciles", "metrics-bind-address", "metrics-secure", "namespaces",
+		"max-concurrent-reconciles", "metrics-bind-address", "metrics-cert-dir", "metrics-secure", "namespaces",
 	}
 	var bound []string
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)

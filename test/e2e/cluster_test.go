@@ -135,7 +135,7 @@ func workingSets(ctx context.Context, namespace string) map[string]float64 {
 				Memory struct{ WorkingSetBytes float64 }
 			}
 		}
-		raw := kubectl(ctx, "get", "--raw=/api/v1/nodes/"+node.Name+"/proxy/stats/summary")
+		raw := kubectl(ctx, "get", "--raw=/api/v1/nodes/"+node.Name+"/proxy/stats/summary?only_cpu_and_memory=true")
 		Expect(json.Unmarshal([]byte(raw), &summary)).To(Succeed())
 		for _, pod := range summary.Pods {
 			if pod.PodRef.Namespace == namespace {

@@ -1,0 +1,18 @@
+# The same image as `make image` makes without Docker, for those whose pipeline wants a Dockerfile. CI does not build it.
+#   docker build --build-arg VERSION=v0.1.0 -t jupico-operator:v0.1.0 .
+FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+ARG TARGETOS TARGETARCH VERSION=dev
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY api api
+COPY cmd cmd
+COPY internal internal
+RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
+    -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /jupico-operator ./cmd
+
+# The program brings its own CA certificates.
+FROM scratch
+COPY --from=build --chmod=0555 /jupico-operator /jupico-operator
+USER 65532:65532
+ENTRYPOINT ["/jupico-operator"]

@@ -1,0 +1,138 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command image builds a container image of one program of this project: an empty image with a static binary for each
+// platform, and a list of what is in it. The same source gives the same digest, on any machine.
+//
+// It needs no registry, no daemon and no base image. That is why it is not ko, which takes even an empty base from a
+// registry or a daemon; what ko is made of, go-containerregistry, does the work here too.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+)
+
+// platforms are those that the image is made for.
+var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
+
+// build says what is built, and where it goes.
+type build struct {
+	source  string // the module's directory
+	pkg     string // the package of the program, relative to it
+	version string
+	image   name.Tag
+	output  string // a directory
+	push    bool
+}
+
+func main() {
+	b, err := parse(os.Args[1:])
+	if err == nil {
+		err = b.run()
+	}
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintf(os.Stderr, "image: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (*build, error) {
+	b := &build{}
+	var image string
+	flags := flag.NewFlagSet("image", flag.ContinueOnError)
+	flags.StringVar(&b.source, "source", ".", "`directory` of the module")
+	flags.StringVar(&b.pkg, "package", "./cmd", "`package` of the program")
+	flags.StringVar(&b.version, "version", "dev", "what the program calls its version")
+	flags.StringVar(&image, "image", "", "`name:tag` of the image")
+	flags.StringVar(&b.output, "output", ".", "`directory` for <name>.tar, <name>.spdx.json and <name>.digest")
+	flags.BoolVar(&b.push, "push", false, "push the image and its list of contents to the registry in its name")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	var err error
+	b.image, err = name.NewTag(image, name.WithDefaultTag(""))
+	if err != nil || b.image.TagStr() == "" {
+		return nil, fmt.Errorf("--image: %q is no name:tag", image)
+	}
+	return b, nil
+}
+
+// title is the last part of the image's name, and the name of the files.
+func (b *build) title() string {
+	repository := b.image.RepositoryStr()
+	return repository[strings.LastIndex(repository, "/")+1:]
+}
+
+func (b *build) run() error {
+	index, programs, err := b.index()
+	if err != nil {
+		return err
+	}
+	digest, err := index.Digest()
+	if err != nil {
+		return err
+	}
+	list, err := contents(b, digest, programs)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(b.output, 0o750); err != nil {
+		return err
+	}
+	file := filepath.Join(b.output, b.title())
+	if err := writeArchive(file+".tar", index, fullName(b.image)); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".spdx.json", list, 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(file+".digest", []byte(digest.String()+"\n"), 0o600); err != nil {
+		return err
+	}
+	fmt.Printf("%s@%s\n%s.tar\n", b.image.Name(), digest, file)
+	if b.push {
+		return b.publish(index, list)
+	}
+	return nil
+}
+
+// publish pushes the image, and its list of contents as an artifact that refers to it.
+func (b *build) publish(index v1.ImageIndex, list []byte) error {
+	login := remote.WithAuthFromKeychain(authn.DefaultKeychain)
+	if err := remote.WriteIndex(b.image, index, login); err != nil {
+		return fmt.Errorf("could not push %s: %w", b.image, err)
+	}
+	artifact, err := referrer(index, list)
+	if err != nil {
+		return err
+	}
+	digest, err := artifact.Digest()
+	if err != nil {
+		return err
+	}
+	if err := remote.Write(b.image.Digest(digest.String()), artifact, login); err != nil {
+		return fmt.Errorf("pushed %s, but could not push what it contains: %w", b.image, err)
+	}
+	fmt.Printf("Pushed %s\n", b.image)
+	return nil
+}
+
+// fullName is the image's name as containerd spells it.
+func fullName(image name.Tag) string {
+	if image.RegistryStr() == name.DefaultRegistry {
+		return "docker.io/" + image.RepositoryStr() + ":" + image.TagStr()
+	}
+	return image.Name()
+}
