@@ -41,6 +41,9 @@ func (c *cluster) up() error {
 	if err := c.checkMachine(); err != nil {
 		return err
 	}
+	if err := installPackages(); err != nil {
+		return err
+	}
 	if err := c.build(); err != nil {
 		return err
 	}

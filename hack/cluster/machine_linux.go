@@ -35,10 +35,7 @@ func (c *cluster) checkMachine() error {
 			return fmt.Errorf("%s must not be below %s: choose another --dir", c.dir, hidden)
 		}
 	}
-	if err := exec.Command("modprobe", "-aq", "overlay", "nf_tables", "veth").Run(); err != nil {
-		_ = err // They may be part of the kernel: what follows tells.
-	}
-	probe := exec.Command("/proc/self/exe", "--help")
+	probe := exec.Command("/proc/self/exe", "--help") // as short as a program can run
 	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 	if err := probe.Run(); err != nil {
 		return fmt.Errorf("no namespaces can be made here (%w): it needs the capability CAP_SYS_ADMIN, "+
@@ -47,7 +44,7 @@ func (c *cluster) checkMachine() error {
 	if _, err := os.Stat("/sys/fs/cgroup"); err != nil {
 		return fmt.Errorf("no control groups here: %w%s", err, elsewhere)
 	}
-	return installPackages()
+	return nil
 }
 
 // installPackages installs what is missing of packages.

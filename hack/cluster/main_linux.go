@@ -6,6 +6,7 @@
 // packages. It is for the end-to-end tests where KUBECONFIG points at no other cluster.
 //
 //	cluster up              starts it, or says that it is up; the last line is the path of the kubeconfig
+//	cluster check           says whether it can run on this machine
 //	cluster load FILE ...   imports archives of images
 //	cluster down            ends it; what was built stays
 //
@@ -25,7 +26,7 @@ import (
 func main() {
 	dir := flag.String("dir", "bin/cluster", "`directory` for everything that is written")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "Usage: cluster [--dir=DIRECTORY] up | load FILE ... | down")
+		fmt.Fprintln(flag.CommandLine.Output(), "Usage: cluster [--dir=DIRECTORY] check | up | load FILE ... | down")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -53,6 +54,8 @@ func run(dir string, args []string) error {
 	}
 	c := &cluster{dir: dir}
 	switch args[0] {
+	case "check":
+		return c.checkMachine()
 	case "up":
 		return c.up()
 	case "load":

@@ -32,13 +32,15 @@ const (
 	rotations     = 20
 )
 
-// namespaces are all that the tests make.
-var namespaces = []string{emulatorNamespace, shopNamespace, testNamespace}
+// namespaces are those that scenarios make.
+var namespaces = []string{shopNamespace, testNamespace}
 
 var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 	rotated := &resource{namespace: testNamespace, name: "rotated", entries: []string{"main"}}
 	pair := &resource{namespace: testNamespace, name: "pair", entries: []string{"first", "second"}}
 	var app, pairApp *application
+
+	BeforeAll(clearInstallation)
 
 	It("installs as the README says", func(ctx context.Context) {
 		begin := time.Now()
@@ -301,7 +303,7 @@ var _ = Describe("Upgraded from the previous manifest", Ordered, func() {
 	}
 
 	BeforeAll(func(ctx context.Context) {
-		kubectl(ctx, "delete", "--ignore-not-found", "namespace", testNamespace)
+		clearInstallation(ctx)
 		createNamespace(ctx, testNamespace)
 		trustEmulator(ctx, testNamespace)
 		install(ctx, "test/e2e/testdata/previous.yaml")

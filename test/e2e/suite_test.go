@@ -117,6 +117,13 @@ func refuseForeignInstallation(ctx context.Context) {
 // clearCluster removes what the tests, or earlier ones, made.
 func clearCluster(ctx context.Context) {
 	GinkgoHelper()
+	clearInstallation(ctx)
+	kubectl(ctx, "delete", "--ignore-not-found", "namespace", emulatorNamespace)
+}
+
+// clearInstallation leaves nothing but the emulator, as a set of scenarios begins.
+func clearInstallation(ctx context.Context) {
+	GinkgoHelper()
 	for _, manifest := range []string{"dist/install.yaml", "test/e2e/testdata/previous.yaml"} {
 		kubectl(ctx, "delete", "--ignore-not-found", "--filename="+filepath.Join(root, manifest))
 	}
