@@ -51,7 +51,7 @@ demo: build ## See it work, from a bare machine: control plane, emulator, operat
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
 .PHONY: test
-test: verify vet lint test-rules test-go ## Everything that must hold: generated files, vet, lint, alerts, all tests, coverage.
+test: verify vet lint test-rules test-image test-chart test-go ## All that must hold: generated files, vet, lint, alerts, image, chart, tests, coverage.
 	$(call heading,All is well)
 
 ##@ Development
@@ -69,11 +69,16 @@ manifests: $(CONTROLLER_GEN) ## Write the CRD and the operator's ClusterRole int
 		output:crd:artifacts:config=config/crd/bases output:rbac:artifacts:config=config/rbac
 
 .PHONY: build-installer
-build-installer: $(KUSTOMIZE) ## Write dist/: crds.yaml, operator.yaml, and both in install.yaml.
+build-installer: $(KUSTOMIZE) ## Write dist/: crds.yaml, operator.yaml, both in install.yaml, and the Helm chart.
 	mkdir -p dist
 	$(KUSTOMIZE) build config/crd >dist/crds.yaml
 	$(KUSTOMIZE) build config/operator >dist/operator.yaml
 	$(KUSTOMIZE) build config/default >dist/install.yaml
+	rm -rf dist/chart
+	cp -r config/chart dist/chart
+	mkdir dist/chart/files
+	cp dist/crds.yaml config/rbac/role.yaml config/rbac/leader_election_role.yaml config/rbac/jupicocredential_*_role.yaml \
+		config/components/*/*_monitor.yaml config/components/*/*_rule.yaml config/components/*/*_policy.yaml dist/chart/files
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -113,13 +118,23 @@ test-rules: $(PROMTOOL) ## Try every alert, firing and not firing, with promtool
 	$(call heading,Alerts (seconds))
 	cd hack/promtool; PROMTOOL=$(PROMTOOL) go test -count=1 ./...
 
+.PHONY: test-image
+test-image: ## Build images of a small program: the same twice, pushed to a registry, with their lists of contents.
+	$(call heading,Images (seconds))
+	cd hack/image; go vet ./... && go test -count=1 ./...
+
+.PHONY: test-chart
+test-chart: $(KUSTOMIZE) ## Lint the Helm chart, and compare what it makes with what kustomize makes.
+	$(call heading,Helm chart (CHARTTIME))
+	cd hack/chart; go vet ./... && KUSTOMIZE=$(KUSTOMIZE) go test -count=1 ./...
+
 .PHONY: test-go
-test-go: ## Run all tests with the race detector, against a real kube-apiserver, and check the coverage.
+test-go: $(KUSTOMIZE) ## Run all tests with the race detector, against a real kube-apiserver, and check the coverage.
 	$(call heading,Control plane for the tests)
 	@hack/controlplane/ensure.sh
 	$(call heading,Tests with the race detector (3 to 6 min on two cold cores))
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
-		KUBEBUILDER_ASSETS="$$assets" CGO_ENABLED=1 go test -race -count=1 -timeout=15m \
+		KUBEBUILDER_ASSETS="$$assets" KUSTOMIZE=$(KUSTOMIZE) CGO_ENABLED=1 go test -race -count=1 -timeout=15m \
 			-covermode=atomic -coverpkg=./internal/... -coverprofile=cover.out ./...
 	$(call heading,Coverage)
 	@hack/coverage.sh cover.out

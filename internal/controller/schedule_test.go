@@ -4,9 +4,7 @@
 package controller
 
 import (
-	"bufio"
 	"encoding/json"
-	"os"
 	"strings"
 	"time"
 
@@ -23,28 +21,12 @@ import (
 // auditedCalls counts the operator's calls about a namespace, as the API server saw them: "get secrets" and so on.
 func auditedCalls(namespace string) map[string]int {
 	GinkgoHelper()
-	file, err := os.Open(auditLog)
-	Expect(err).NotTo(HaveOccurred())
-	defer file.Close()
 	calls := map[string]int{}
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		var event struct {
-			Verb      string
-			ObjectRef struct{ Namespace, Resource, Subresource string }
+	for _, call := range audited() {
+		if call.ObjectRef.Namespace == namespace {
+			calls[call.Verb+" "+call.resource()]++
 		}
-		Expect(json.Unmarshal(lines.Bytes(), &event)).To(Succeed())
-		if event.ObjectRef.Namespace != namespace {
-			continue
-		}
-		what := event.ObjectRef.Resource
-		if event.ObjectRef.Subresource != "" {
-			what += "/" + event.ObjectRef.Subresource
-		}
-		calls[event.Verb+" "+what]++
 	}
-	Expect(lines.Err()).NotTo(HaveOccurred())
 	return calls
 }
 
@@ -178,11 +160,17 @@ func hasLabels(metric *dto.Metric, values []string) bool {
 	return found == len(values)
 }
 
-// The canaries are looked for when everything has happened.
+// What is about everything is looked at when everything has happened.
 var _ = AfterSuite(func() {
 	if operator == nil {
 		return // the suite did not start, and says so
 	}
+	expectNoCanary()
+	expectRightsAreUsed()
+})
+
+func expectNoCanary() {
+	GinkgoHelper()
 	var everything strings.Builder
 	everything.WriteString(logs.String())
 	var resources v1alpha1.JupicoCredentialList
@@ -203,4 +191,4 @@ var _ = AfterSuite(func() {
 	for _, secret := range secrets {
 		Expect(strings.Contains(everything.String(), secret)).To(BeFalse(), "a secret was shown: "+secret)
 	}
-})
+}

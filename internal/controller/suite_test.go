@@ -51,14 +51,16 @@ const (
 )
 
 var (
-	ctx       context.Context
-	admin     client.Client // the test's own eyes and hands
-	operator  *runningOperator
-	emulators *emulatorPool
-	logs      syncBuffer
-	auditLog  string
-	testClock shiftedClock
-	scheme    = runtime.NewScheme()
+	ctx   context.Context
+	admin client.Client // the test's own eyes and hands
+	// userConfig makes a user of this name, who may do what roles grant.
+	userConfig func(name string) *rest.Config
+	operator   *runningOperator
+	emulators  *emulatorPool
+	logs       syncBuffer
+	auditLog   string
+	testClock  shiftedClock
+	scheme     = runtime.NewScheme()
 )
 
 var _ = BeforeSuite(func() {
@@ -74,12 +76,15 @@ var _ = BeforeSuite(func() {
 	admin, err = client.New(administrator, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
 
-	user, err := environment.AddUser(envtest.User{Name: operatorUser}, administrator)
-	Expect(err).NotTo(HaveOccurred())
+	userConfig = func(name string) *rest.Config {
+		user, err := environment.AddUser(envtest.User{Name: name}, administrator)
+		Expect(err).NotTo(HaveOccurred())
+		return user.Config()
+	}
 	grantOperatorRole()
 	emulators = newEmulatorPool()
 	DeferCleanup(emulators.close)
-	operator = &runningOperator{config: user.Config()}
+	operator = &runningOperator{config: userConfig(operatorUser)}
 	operator.start()
 	DeferCleanup(func() { operator.stop() })
 })
@@ -94,7 +99,7 @@ kind: Policy
 omitStages: [RequestReceived]
 rules:
 - level: Metadata
-  users: [`+operatorUser+`]
+  users: ["`+operatorUser+`", "`+namespacedUser+`"]
 - level: None
 `), 0o600)).To(Succeed())
 
@@ -140,7 +145,10 @@ func grantOperatorRole() {
 
 // runningOperator is the controller in a manager of its own. Stopped and started, it remembers nothing.
 type runningOperator struct {
-	config   *rest.Config
+	config     *rest.Config
+	namespaces []string // none: all
+	elect      string   // the namespace of the lease; none: no election
+
 	registry *prometheus.Registry
 	cancel   context.CancelFunc
 	done     chan struct{}
@@ -149,10 +157,15 @@ type runningOperator struct {
 func (o *runningOperator) start() {
 	manager, err := ctrl.NewManager(rest.CopyConfig(o.config), ctrl.Options{
 		Scheme:     scheme,
-		Cache:      CacheOptions(nil),
+		Cache:      CacheOptions(o.namespaces),
 		Client:     ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
+
+		LeaderElection:                o.elect != "",
+		LeaderElectionNamespace:       o.elect,
+		LeaderElectionID:              operatorUser,
+		LeaderElectionReleaseOnCancel: true,
 	})
 	Expect(err).NotTo(HaveOccurred())
 	allowed, err := jupico.NewAllowList(emulators.allowed()...)

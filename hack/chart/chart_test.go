@@ -1,0 +1,328 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package chart pins Helm, and holds the chart to what kustomize makes.
+package chart
+
+import (
+	"bytes"
+	"cmp"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/chart/v2/lint"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"helm.sh/helm/v4/pkg/engine"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	directory = "../../dist/chart"
+	namespace = "jupico-operator-system"
+	manager   = "Deployment jupico-operator-system/jupico-operator-controller-manager"
+)
+
+type values = map[string]any
+
+// object is a Kubernetes object, by its fields.
+type object = map[string]any
+
+// helm renders the chart, as "helm template jupico-operator dist/chart -n jupico-operator-system" does.
+func helm(t *testing.T, v values) (map[string]object, error) {
+	t.Helper()
+	chart, err := loader.LoadDir(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	release := common.ReleaseOptions{Name: "jupico-operator", Namespace: namespace, IsInstall: true, Revision: 1}
+	all, err := util.ToRenderValues(chart, v, release, common.DefaultCapabilities)
+	if err != nil {
+		return nil, err
+	}
+	rendered, err := engine.Render(chart, all)
+	if err != nil {
+		return nil, err
+	}
+	var documents []string
+	for name, text := range rendered {
+		if strings.HasSuffix(name, ".yaml") {
+			documents = append(documents, text)
+		}
+	}
+	return objects(t, strings.Join(documents, "\n---\n")), nil
+}
+
+func mustHelm(t *testing.T, v values) map[string]object {
+	t.Helper()
+	made, err := helm(t, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+func kustomize(t *testing.T, path string) map[string]object {
+	t.Helper()
+	program, err := filepath.Abs(cmp.Or(os.Getenv("KUSTOMIZE"), "../../bin/kustomize"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var problems bytes.Buffer
+	command := exec.CommandContext(t.Context(), program, "build", path)
+	command.Stderr = &problems
+	output, err := command.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, &problems)
+	}
+	made := objects(t, string(output))
+	// Helm makes the namespace of a release, when it is asked to.
+	delete(made, "Namespace /"+namespace)
+	return made
+}
+
+// objects are those of a stream of YAML documents, by kind, namespace and name.
+func objects(t *testing.T, stream string) map[string]object {
+	t.Helper()
+	found := map[string]object{}
+	for document := range strings.SplitSeq("\n"+stream, "\n---\n") {
+		var o object
+		if err := yaml.UnmarshalStrict([]byte(document), &o); err != nil {
+			t.Fatalf("%v in:\n%s", err, document)
+		}
+		if len(o) == 0 {
+			continue
+		}
+		metadata, _ := o["metadata"].(object)
+		in, _ := metadata["namespace"].(string)
+		key := o["kind"].(string) + " " + in + "/" + metadata["name"].(string)
+		if _, exists := found[key]; exists {
+			t.Errorf("%s occurs twice", key)
+		}
+		found[key] = o
+	}
+	return found
+}
+
+// withoutTool leaves out what says which of the two tools made an object.
+func withoutTool(o object) object {
+	metadata := maps.Clone(o["metadata"].(object))
+	for kind, names := range map[string][]string{
+		"labels":      {"app.kubernetes.io/managed-by", "app.kubernetes.io/name", "helm.sh/chart"},
+		"annotations": {"helm.sh/resource-policy"},
+	} {
+		entries, _ := metadata[kind].(object)
+		entries = maps.Clone(entries)
+		for _, name := range names {
+			delete(entries, name)
+		}
+		metadata[kind] = entries
+		if len(entries) == 0 {
+			delete(metadata, kind)
+		}
+	}
+	o = maps.Clone(o)
+	o["metadata"] = metadata
+	return o
+}
+
+func compare(t *testing.T, helm, kustomize map[string]object) {
+	t.Helper()
+	if len(kustomize) == 0 {
+		t.Fatal("kustomize made nothing")
+	}
+	for _, key := range slices.Sorted(maps.Keys(helm)) {
+		if _, exists := kustomize[key]; !exists {
+			t.Errorf("only the chart has %s", key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(kustomize)) {
+		made, exists := helm[key]
+		if !exists {
+			t.Errorf("the chart lacks %s", key)
+			continue
+		}
+		got, want := withoutTool(made), withoutTool(kustomize[key])
+		if !reflect.DeepEqual(got, want) {
+			gotText, _ := yaml.Marshal(got)
+			wantText, _ := yaml.Marshal(want)
+			t.Errorf("%s: the chart makes\n%s\nand kustomize\n%s", key, gotText, wantText)
+		}
+	}
+}
+
+func TestTheChartMakesWhatKustomizeMakes(t *testing.T) {
+	enabled := values{"enabled": true}
+	for _, tc := range []struct {
+		sentence string
+		values   values
+		path     string
+	}{
+		{"with its defaults", values{}, "../../config/default"},
+		{"without the CRDs", values{"crds": values{"install": false}}, "../../config/operator"},
+		{"with everything", values{
+			"networkPolicy": enabled, "serviceMonitor": enabled, "prometheusRule": enabled,
+		}, "testdata/everything"},
+		{"for chosen namespaces", values{
+			"namespaces": []any{"shop"}, "metrics": values{"enabled": false}, "crds": values{"install": false},
+			"aggregatedRoles": false,
+		}, "../../config/overlays/namespaced"},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			compare(t, mustHelm(t, tc.values), kustomize(t, tc.path))
+		})
+	}
+}
+
+func TestTheChartHasNothingToComplainOf(t *testing.T) {
+	result := lint.RunAll(directory, values{}, namespace)
+	for _, message := range result.Messages {
+		if !strings.Contains(message.Error(), "icon is recommended") {
+			t.Error(message)
+		}
+	}
+	if len(result.Messages) == 0 {
+		t.Error("not even the missing icon was noticed: was anything looked at?")
+	}
+}
+
+func TestTheCRDsStayWhenTheChartIsUninstalled(t *testing.T) {
+	found := 0
+	for key, o := range mustHelm(t, values{}) {
+		if !strings.HasPrefix(key, "CustomResourceDefinition ") {
+			continue
+		}
+		found++
+		annotations, _ := o["metadata"].(object)["annotations"].(object)
+		if annotations["helm.sh/resource-policy"] != "keep" {
+			t.Errorf("%s has the annotations %v", key, annotations)
+		}
+	}
+	if found != 1 {
+		t.Errorf("found %d CRDs", found)
+	}
+}
+
+// at returns what lies at a path of fields, and of indices where a field holds a list.
+func at(t *testing.T, from any, path ...any) any {
+	t.Helper()
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			fields, _ := from.(object)
+			from = fields[step]
+		case int:
+			items, _ := from.([]any)
+			if step >= len(items) {
+				return nil
+			}
+			from = items[step]
+		}
+	}
+	return from
+}
+
+func TestEveryValueArrives(t *testing.T) {
+	pod := func(more ...any) []any { return append([]any{manager, "spec", "template", "spec"}, more...) }
+	container := func(more ...any) []any { return append(pod("containers", 0), more...) }
+	const monitor = "ServiceMonitor jupico-operator-system/jupico-operator-controller-manager"
+	for _, tc := range []struct {
+		sentence string
+		values   string
+		path     []any
+		want     any
+	}{
+		{"the image", "image: {repository: r.example/a, tag: v9}", container("image"), "r.example/a:v9"},
+		{"the pull policy", "image: {pullPolicy: Always}", container("imagePullPolicy"), "Always"},
+		{"pull secrets", "imagePullSecrets: [{name: a}]", pod("imagePullSecrets", 0, "name"), "a"},
+		{"replicas", "replicas: 3", []any{manager, "spec", "replicas"}, 3.0},
+		{"resources", "resources: {limits: {memory: 1Gi}}", container("resources", "limits", "memory"), "1Gi"},
+		{"namespaces, as a flag", "namespaces: [a, b]", container("args", 3), "--namespaces=a,b"},
+		{"namespaces, as rights", "namespaces: [a, b]",
+			[]any{"RoleBinding b/jupico-operator-manager-rolebinding", "subjects", 0, "namespace"}, namespace},
+		{"namespaces, and no rights elsewhere", "namespaces: [a]", []any{"ClusterRole /jupico-operator-manager-role"}, nil},
+		{"an endpoint", "allowedEndpoints: ['https://a.example']", container("args", 3), "--allowed-endpoint=https://a.example"},
+		{"a flag", "extraArgs: [--check-qps=4]", container("args", 3), "--check-qps=4"},
+		{"an environment variable", "extraEnv: [{name: HTTPS_PROXY, value: 'http://p:1'}]", container("env", 1, "value"), "http://p:1"},
+		{"no aggregated roles", "aggregatedRoles: false", []any{"ClusterRole /jupico-operator-jupicocredential-editor-role"}, nil},
+		{"no metrics, as a flag", "metrics: {enabled: false}", container("args", 1), "--metrics-bind-address=0"},
+		{"no metrics, and no service", "metrics: {enabled: false}",
+			[]any{"Service jupico-operator-system/jupico-operator-controller-manager-metrics-service"}, nil},
+		{"a certificate, as a flag", "metrics: {tlsSecretName: a}", container("args", 3), "--metrics-cert-dir=/etc/jupico-operator/metrics"},
+		{"a certificate, mounted", "metrics: {tlsSecretName: a}", container("volumeMounts", 0, "mountPath"), "/etc/jupico-operator/metrics"},
+		{"a certificate, its Secret", "metrics: {tlsSecretName: a}", pod("volumes", 0, "secret", "secretName"), "a"},
+		{"a label of the service monitor", "serviceMonitor: {enabled: true, labels: {release: a}}",
+			[]any{monitor, "metadata", "labels", "release"}, "a"},
+		{"a label of the rules", "prometheusRule: {enabled: true, labels: {release: a}}",
+			[]any{"PrometheusRule jupico-operator-system/jupico-operator", "metadata", "labels", "release"}, "a"},
+		{"no disruption budget", "podDisruptionBudget: {enabled: false}",
+			[]any{"PodDisruptionBudget jupico-operator-system/jupico-operator-controller-manager"}, nil},
+		{"an annotation of the service account", "serviceAccount: {annotations: {a: b}}",
+			[]any{"ServiceAccount jupico-operator-system/jupico-operator-controller-manager", "metadata", "annotations", "a"}, "b"},
+		{"an annotation of the pods", "podAnnotations: {a: b}", []any{manager, "spec", "template", "metadata", "annotations", "a"}, "b"},
+		{"the priority", "priorityClassName: a", pod("priorityClassName"), "a"},
+		{"the nodes", "nodeSelector: {a: b}", pod("nodeSelector", "a"), "b"},
+		{"a toleration", "tolerations: [{key: a}]", pod("tolerations", 0, "key"), "a"},
+		{"an affinity", "affinity: {nodeAffinity: {a: b}}", pod("affinity", "nodeAffinity", "a"), "b"},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			var v values
+			if err := yaml.Unmarshal([]byte(tc.values), &v); err != nil {
+				t.Fatal(err)
+			}
+			made := object{}
+			for key, o := range mustHelm(t, v) {
+				made[key] = o
+			}
+			if got := at(t, made, tc.path...); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestValuesThatMeanNothingAreRefused(t *testing.T) {
+	for _, text := range []string{
+		"replica: 3", "replicas: many", "image: {tagg: a}", "namespaces: [Shop]", "namespaces: shop", "extraArgs: [verbose]",
+		"allowedEndpoints: ['http://a.example']", "metrics: {enabled: perhaps}", "resources: {limits: {cpu: 1, memory: null}}",
+		"serviceMonitor: {enabled: true}\nmetrics: {enabled: false}",
+	} {
+		var v values
+		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := helm(t, v); err == nil {
+			t.Errorf("%q was taken", text)
+		}
+	}
+}
+
+func TestTheChartIsOfTheVersionThatKustomizeInstalls(t *testing.T) {
+	var kustomization struct {
+		Images []struct {
+			NewTag string `json:"newTag"`
+		} `json:"images"`
+	}
+	text, err := os.ReadFile("../../config/manager/kustomization.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(text, &kustomization); err != nil {
+		t.Fatal(err)
+	}
+	chart, err := loader.LoadDir(directory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag := kustomization.Images[0].NewTag
+	if chart.Metadata.AppVersion != tag || "v"+chart.Metadata.Version != tag {
+		t.Errorf("the chart is %s of %s, and kustomize installs %s", chart.Metadata.Version, chart.Metadata.AppVersion, tag)
+	}
+}

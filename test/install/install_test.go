@@ -1,0 +1,199 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package install has a real kube-apiserver, without anything else in the cluster, take what is installed.
+package install
+
+import (
+	"bytes"
+	"cmp"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+)
+
+const namespace = "jupico-operator-system"
+
+// cluster is a control plane, and kubectl for it.
+type cluster struct {
+	kubectl    string
+	kubeconfig string
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	programs := os.Getenv("KUBEBUILDER_ASSETS")
+	if programs == "" {
+		built, err := filepath.Glob("../../bin/controlplane-*")
+		if err != nil || len(built) == 0 {
+			t.Fatal("no control plane to test against: run 'make controlplane' first")
+		}
+		programs = built[len(built)-1]
+	}
+	environment := &envtest.Environment{BinaryAssetsDirectory: programs}
+	if _, err := environment.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := &cluster{kubectl: filepath.Join(programs, "kubectl"), kubeconfig: filepath.Join(t.TempDir(), "kubeconfig")}
+	if err := os.WriteFile(c.kubeconfig, environment.KubeConfig, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// run returns what a program prints, and whether it ends with 0.
+func run(t *testing.T, stdin, program string, arguments ...string) (string, error) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), program, arguments...)
+	command.Dir = filepath.Join("..", "..")
+	command.Stdin = strings.NewReader(stdin)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
+
+// try calls kubectl with standard input.
+func (c *cluster) try(t *testing.T, stdin string, arguments ...string) (string, error) {
+	t.Helper()
+	return run(t, stdin, c.kubectl, append([]string{"--kubeconfig=" + c.kubeconfig}, arguments...)...)
+}
+
+// must calls kubectl, which must succeed.
+func (c *cluster) must(t *testing.T, arguments ...string) string {
+	t.Helper()
+	output, err := c.try(t, "", arguments...)
+	if err != nil {
+		t.Fatalf("kubectl %s: %v\n%s", strings.Join(arguments, " "), err, output)
+	}
+	return output
+}
+
+func (c *cluster) mustApply(t *testing.T, manifest string) {
+	t.Helper()
+	if output, err := c.try(t, manifest, "apply", "-f", "-"); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+}
+
+// kustomized returns what kustomize makes of a directory.
+func kustomized(t *testing.T, directory string) string {
+	t.Helper()
+	program, err := filepath.Abs(cmp.Or(os.Getenv("KUSTOMIZE"), filepath.Join("..", "..", "bin", "kustomize")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := run(t, "", program, "build", directory)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	return output
+}
+
+// firstResource is the manifest below the README's heading.
+func firstResource(t *testing.T) string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile("(?s)\n## A first resource\n.*?```yaml\n(.*?)```").FindSubmatch(readme)
+	if match == nil {
+		t.Fatal("README.md has no first resource")
+	}
+	return string(match[1])
+}
+
+func TestABareClusterTakesWhatIsInstalledAndKeepsItsResourcesAfterwards(t *testing.T) {
+	c := newCluster(t)
+	applied := c.must(t, "apply", "-f", "dist/install.yaml")
+	if strings.Contains(applied, "Warning") {
+		t.Errorf("the API server warns:\n%s", applied)
+	}
+	generations := func() string {
+		return c.must(t, "get", "-f", "dist/operator.yaml", "-o", "jsonpath={range .items[*]}{.kind} {.metadata.generation}{\"\\n\"}{end}")
+	}
+	before := generations()
+	c.must(t, "apply", "-f", "dist/install.yaml")
+	if after := generations(); after != before || !strings.Contains(before, "Deployment 1\n") {
+		t.Errorf("applied again, something changed: there was\n%s\nand is\n%s", before, after)
+	}
+
+	c.must(t, "wait", "--for=condition=Established", "--timeout=30s", "crd/jupicocredentials.credentials.jupico.dev")
+	c.must(t, "create", "namespace", "shop")
+	c.mustApply(t, firstResource(t))
+	if got := c.must(t, "get", "jcred", "-n", "shop", "-o", "name"); got != "jupicocredential.credentials.jupico.dev/payments\n" {
+		t.Errorf("the README's first resource is %q", got)
+	}
+
+	c.mustApply(t, kustomized(t, "config/overlays/namespaced"))
+	c.must(t, "apply", "-n", namespace, "-f", "config/components/network-policy/network_policy.yaml")
+
+	c.must(t, "delete", "--wait=false", "-f", "dist/operator.yaml")
+	c.must(t, "get", "jcred/payments", "secret/jupico-login", "-n", "shop")
+	c.must(t, "get", "crd/jupicocredentials.credentials.jupico.dev")
+	if output, err := c.try(t, "", "get", "clusterrole/jupico-operator-manager-role"); err == nil {
+		t.Errorf("uninstalled, the operator's rights are still there:\n%s", output)
+	}
+}
+
+func TestThePodsAreRestricted(t *testing.T) {
+	c := newCluster(t)
+	c.must(t, "apply", "-f", "dist/install.yaml")
+	var deployment struct {
+		Spec struct {
+			Template corev1.PodTemplateSpec `json:"template"`
+		} `json:"spec"`
+	}
+	text := c.must(t, "get", "deployment", "-n", namespace, "jupico-operator-controller-manager", "-o", "yaml")
+	if err := yaml.Unmarshal([]byte(text), &deployment); err != nil {
+		t.Fatal(err)
+	}
+	create := func(change func(*corev1.PodSpec)) (string, error) {
+		pod := corev1.Pod{
+			TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
+			ObjectMeta: metav1.ObjectMeta{Name: "manager", Namespace: namespace},
+			Spec:       *deployment.Spec.Template.Spec.DeepCopy(),
+		}
+		change(&pod.Spec)
+		manifest, err := yaml.Marshal(pod)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.try(t, string(manifest), "create", "--dry-run=server", "-f", "-")
+	}
+	if output, err := create(func(*corev1.PodSpec) {}); err != nil {
+		t.Errorf("the namespace refuses the operator's pod: %s", output)
+	}
+	output, err := create(func(spec *corev1.PodSpec) { spec.SecurityContext.RunAsNonRoot = nil })
+	if err == nil || !strings.Contains(output, "violates PodSecurity") {
+		t.Errorf("a pod that may be root is not refused, so the namespace restricts nothing: %v\n%s", err, output)
+	}
+}
+
+func TestTheOptionalComponentsAreWhole(t *testing.T) {
+	everything := kustomized(t, "hack/chart/testdata/everything")
+	for _, kind := range []string{"NetworkPolicy", "ServiceMonitor", "PrometheusRule", "PodDisruptionBudget"} {
+		if count := bytes.Count([]byte(everything), []byte("\nkind: "+kind+"\n")); count != 1 {
+			t.Errorf("%d objects are a %s", count, kind)
+		}
+	}
+	bare, err := os.ReadFile("../../dist/install.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(bare, []byte("monitoring.coreos.com")) {
+		t.Error("dist/install.yaml asks for CRDs that a bare cluster does not have")
+	}
+}
