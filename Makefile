@@ -27,6 +27,7 @@ KUSTOMIZE := $(BIN)/kustomize
 CRD_REF_DOCS := $(BIN)/crd-ref-docs
 GOLANGCI_LINT := $(BIN)/golangci-lint
 PROMTOOL := $(BIN)/promtool
+HELM := $(BIN)/helm
 
 # What `make generate manifests build-installer` writes, and `make verify` compares.
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/api.md dist
@@ -202,9 +203,9 @@ cluster-down: ## End that cluster.
 	$(cluster) down
 
 .PHONY: e2e
-e2e: image image-emulator ## Test in the cluster of KUBECONFIG, or else in that of cluster-up. FOCUS='part of a name'.
+e2e: $(HELM) image image-emulator ## Test in the cluster of KUBECONFIG, or else in that of cluster-up. FOCUS='part of a name'.
 	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
-	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) MAKE=$(SUBMAKE) test/e2e/run.sh $(FOCUS:%=-ginkgo.focus='%')
+	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(FOCUS:%=-ginkgo.focus='%')
 
 ##@ Cluster (the one that kubectl points at)
 
@@ -244,3 +245,6 @@ $(GOLANGCI_LINT): hack/lint/go.mod hack/lint/go.sum
 # Without service discovery, of which rules know nothing, it builds in half the time.
 $(PROMTOOL): hack/promtool/go.mod hack/promtool/go.sum
 	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool,2 to 4 min)
+
+$(HELM): hack/chart/go.mod hack/chart/go.sum
+	$(call build_tool,hack/chart,helm.sh/helm/v4/cmd/helm,1 to 2 min)

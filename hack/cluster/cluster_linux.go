@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -273,7 +274,7 @@ func makeCgroups() error {
 		return err
 	}
 	for _, root := range roots {
-		if err := os.MkdirAll(filepath.Join(root, cgroup), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Join(root, cgroup), 0o750); err != nil {
 			return err
 		}
 	}
@@ -298,8 +299,8 @@ func removeCgroups() error {
 			return err
 		}
 	}
-	for i := len(dirs) - 1; i >= 0; i-- {
-		if err := os.Remove(dirs[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, dir := range slices.Backward(dirs) {
+		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

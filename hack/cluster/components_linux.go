@@ -23,7 +23,8 @@ const (
 	cgroup       = "jupico-cluster"
 )
 
-// kubeconfig takes the API server, and the paths of the CA and of the client's certificate without what follows the dot.
+// kubeconfig takes the API server, and the paths of the CA and of the client's certificate, without what follows the
+// dot.
 const kubeconfig = `apiVersion: v1
 kind: Config
 clusters:
@@ -106,7 +107,8 @@ func (c *cluster) writeConfigs() error {
 	if err := os.MkdirAll(c.path("state", "network"), 0o700); err != nil {
 		return err
 	}
-	values := strings.NewReplacer("{{bin}}", c.path("bin"), "{{state}}", c.path("state"), "{{pki}}", c.path("state", "pki"))
+	values := strings.NewReplacer(
+		"{{bin}}", c.path("bin"), "{{state}}", c.path("state"), "{{pki}}", c.path("state", "pki"))
 	for path, content := range map[string]string{
 		"containerd.toml":         containerdConfig,
 		"kubelet.yaml":            kubeletConfig,

@@ -10,9 +10,9 @@
 //	cluster load FILE ...   imports archives of images
 //	cluster down            ends it; what was built stays
 //
-// All of it lives in namespaces of its own (processes, mounts, network), so that the machine's are not touched: when the
-// first process ends, the kernel removes the others with every mount and device. Everything that is written is below
-// --dir. The API server answers on https://198.18.77.2:6443 from this machine only.
+// All of it lives in namespaces of its own (processes, mounts, network), so that the machine's are not touched: when
+// the first process ends, the kernel removes the others with every mount and device. Everything that is written is
+// below --dir. The API server answers on https://198.18.77.2:6443 from this machine only.
 package main
 
 import (
@@ -26,12 +26,12 @@ import (
 func main() {
 	dir := flag.String("dir", "bin/cluster", "`directory` for everything that is written")
 	flag.Usage = func() {
-		fmt.Fprintln(flag.CommandLine.Output(), "Usage: cluster [--dir=DIRECTORY] check | up | load FILE ... | down")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Usage: cluster [--dir=DIRECTORY] check | up | load FILE ... | down")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
 	if err := run(*dir, flag.Args()); err != nil {
-		fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
+		_, _ = fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
 		os.Exit(1)
 	}
 }

@@ -116,13 +116,13 @@ func (c *cluster) buildProgram(p program, version string) error {
 // fingerprint is of everything in this repository that the program is built from.
 func fingerprint(p program) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintln(hash, p)
+	_, _ = fmt.Fprintln(hash, p)
 	err := fs.WalkDir(os.DirFS(p.module), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
 		content, err := os.ReadFile(filepath.Join(p.module, path))
-		fmt.Fprintln(hash, path, len(content))
+		_, _ = fmt.Fprintln(hash, path, len(content))
 		hash.Write(content)
 		return err
 	})

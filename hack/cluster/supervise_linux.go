@@ -72,6 +72,7 @@ func (c *cluster) mount() error {
 	}
 	for target, name := range bindMounts {
 		source := c.path("state", name)
+		//nolint:gosec // As the kubelet and containerd make them, for users within pods to pass through.
 		if err := os.MkdirAll(source, 0o755); err != nil {
 			return err
 		}

@@ -34,8 +34,15 @@ func (r *resource) targetKey() client.ObjectKey {
 	return client.ObjectKey{Namespace: r.namespace, Name: r.name + "-jupico"}
 }
 
-// create creates the resource and its sources, with keys that the emulator accepts, and waits until it is ready.
+// create applies the resource, and waits until it is ready.
 func (r *resource) create(ctx context.Context, environment, creationPolicy string) {
+	GinkgoHelper()
+	r.apply(ctx, environment, creationPolicy)
+	r.becomes(ctx, v1alpha1.ConditionReady, "True", "Accepted")
+}
+
+// apply applies the resource and its sources, with keys that the emulator accepts.
+func (r *resource) apply(ctx context.Context, environment, creationPolicy string) {
 	GinkgoHelper()
 	var manifest strings.Builder
 	_, _ = fmt.Fprintf(&manifest, `
@@ -56,7 +63,6 @@ spec:
 		_, _ = fmt.Fprintf(&manifest, "  - name: %s\n    apiKeySecretRef: {name: %s-%s, key: apiKey}\n", entry, r.name, entry)
 	}
 	apply(ctx, manifest.String())
-	r.becomes(ctx, v1alpha1.ConditionReady, "True", "Accepted")
 }
 
 // token is the version of a key.

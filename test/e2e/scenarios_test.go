@@ -44,8 +44,8 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 
 	It("installs as the README says", func(ctx context.Context) {
 		begin := time.Now()
-		install := strings.Split(strings.TrimSpace(readme().block("## Install on a cluster", "sh")), "\n")
-		for _, command := range install {
+		install := strings.TrimSpace(readme().block("## Install on a cluster", "sh"))
+		for command := range strings.SplitSeq(install, "\n") {
 			typed(ctx, root, command)
 		}
 		figure("kubectl apply to the operator's rollout", "%s", since(begin))
@@ -107,7 +107,8 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		slices.Sort(mounted)
 		figure("rotation, source edited to target written: median, maximum of 20", "%s, %s",
 			seconds((written[9]+written[10])/2), seconds(written[19]))
-		figure("rotation, source edited to file in the running pod: median, maximum", "%s, %s",
+		figure("rotation, source edited to file in the running pod: median, maximum", "%s, %s (the kubelet looks each "+
+			"1 to 1.5 s in hack/cluster, and each 60 to 90 s by default)",
 			seconds((mounted[9]+mounted[10])/2), seconds(mounted[19]))
 	}, NodeTimeout(40*time.Minute)) // where the kubelet looks every 90 s only
 
@@ -279,50 +280,6 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 			return apierrors.IsNotFound(k8s.Get(ctx, rotated.targetKey(), &corev1.Secret{}))
 		}).WithContext(ctx).Should(BeTrue())
 		Expect(pair.target(ctx).Data).To(Equal(before.Data))
-	})
-})
-
-var _ = Describe("Upgraded from the previous manifest", Ordered, func() {
-	kept := &resource{namespace: testNamespace, name: "kept", entries: []string{"main"}}
-	var app *application
-	var target *corev1.Secret
-
-	install := func(ctx context.Context, manifest string) {
-		GinkgoHelper()
-		kubectl(ctx, "apply", "--filename="+filepath.Join(root, manifest))
-		rolledOut(ctx, operatorNamespace, operatorDeployment)
-	}
-	keepsWorking := func(ctx context.Context, version string, calls int) {
-		GinkgoHelper()
-		Expect(kept.target(ctx).ResourceVersion).To(Equal(target.ResourceVersion), "nothing changed, so nothing is written")
-		kept.rotate(ctx, "main", version)
-		kept.delivers(ctx, kept.token("main", version))
-		target = kept.target(ctx)
-		app.hasCalled(ctx, calls)
-		app.neverRestarted(ctx)
-	}
-
-	BeforeAll(func(ctx context.Context) {
-		clearInstallation(ctx)
-		createNamespace(ctx, testNamespace)
-		trustEmulator(ctx, testNamespace)
-		install(ctx, "test/e2e/testdata/previous.yaml")
-		kept.create(ctx, "Sandbox", "Owner")
-		app = startApplication(ctx, testNamespace, "app", kept.targetKey().Name)
-		app.hasCalled(ctx, 1)
-		target = kept.target(ctx)
-	})
-
-	It("keeps resources, targets and pods", func(ctx context.Context) {
-		begin := time.Now()
-		install(ctx, "dist/install.yaml")
-		figure("upgrade, apply to rolled out", "%s", since(begin))
-		keepsWorking(ctx, "upgraded", 2)
-	})
-
-	It("keeps them when it is downgraded again", func(ctx context.Context) {
-		install(ctx, "test/e2e/testdata/previous.yaml")
-		keepsWorking(ctx, "downgraded", 3)
 	})
 })
 
