@@ -205,7 +205,7 @@ cluster-down: ## End that cluster.
 .PHONY: e2e
 e2e: $(HELM) image image-emulator ## Test in the cluster of KUBECONFIG, or else in that of cluster-up. FOCUS='part of a name'.
 	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
-	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(FOCUS:%=-ginkgo.focus='%')
+	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(if $(FOCUS),-ginkgo.focus='$(FOCUS)')
 
 ##@ Cluster (the one that kubectl points at)
 

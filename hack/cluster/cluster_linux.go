@@ -66,7 +66,7 @@ func (c *cluster) begin() error {
 	if err := c.clear(); err != nil { // what a crash of the machine left
 		return err
 	}
-	if _, err := os.Stat("/sys/class/net/" + hostLink); err == nil {
+	if hasLink() {
 		return fmt.Errorf("there is a device %s: another cluster runs on this machine, and there can be one only", hostLink)
 	}
 	if err := os.MkdirAll(c.path("state", "logs"), 0o700); err != nil {
@@ -85,6 +85,11 @@ func (c *cluster) begin() error {
 		err = fmt.Errorf("%w; %s tells more", err, c.path("state", "logs"))
 	}
 	return err
+}
+
+func hasLink() bool {
+	_, err := os.Stat("/sys/class/net/" + hostLink)
+	return err == nil
 }
 
 // startSupervisor starts the first process of the cluster, and links its network to the machine's.
@@ -186,8 +191,20 @@ func (c *cluster) down() error {
 	return c.clear()
 }
 
+// exists says whether there is anything of a cluster here, running or not.
+func (c *cluster) exists() bool {
+	_, err := os.Stat(c.path("state"))
+	return err == nil
+}
+
 // clear removes what a cluster that has ended leaves.
 func (c *cluster) clear() error {
+	// The network may outlive its processes for as long as their connections take to time out: minutes.
+	if hasLink() && c.exists() {
+		if err := quiet("ip", "link", "delete", hostLink); err != nil && hasLink() {
+			return err
+		}
+	}
 	// Of a control group, the processes may be on their way out still.
 	if err := poll(endTimeout, removeCgroups); err != nil {
 		return err
