@@ -126,7 +126,7 @@ test-image: ## Build images of a small program: the same twice, pushed to a regi
 
 .PHONY: test-chart
 test-chart: $(KUSTOMIZE) ## Lint the Helm chart, and compare what it makes with what kustomize makes.
-	$(call heading,Helm chart (CHARTTIME))
+	$(call heading,Helm chart (2 to 5 min on two cold cores))
 	cd hack/chart; go vet ./... && KUSTOMIZE=$(KUSTOMIZE) go test -count=1 ./...
 
 .PHONY: test-go
@@ -165,7 +165,7 @@ build_image = cd hack/image && go run . -source=$(CURDIR) -version=$(VERSION) -o
 
 .PHONY: image
 image: ## Build the operator's image: bin/images/jupico-operator.tar (OCI; ctr images import), digest, SBOM.
-	$(call heading,Image for amd64 and arm64 (3 to 6 min on two cold cores))
+	$(call heading,Image for amd64 and arm64 (3 to 8 min on two cold cores))
 	@$(build_image) -package=./cmd -image=$(or $(IMG),$(IMAGE):$(RELEASE))
 
 .PHONY: image-push
@@ -179,7 +179,7 @@ image-emulator: ## Build the emulator's image: bin/images/jupico-emulator.tar.
 
 .PHONY: image-check
 image-check: ## Build the image once more, elsewhere and with nothing cached, and compare.
-	$(call heading,An image from nothing (3 to 6 min on two cores))
+	$(call heading,An image from nothing (4 to 15 min on two cores))
 	@hack/image/check.sh $(VERSION)
 
 .PHONY: run
@@ -247,4 +247,4 @@ $(PROMTOOL): hack/promtool/go.mod hack/promtool/go.sum
 	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool,2 to 4 min)
 
 $(HELM): hack/chart/go.mod hack/chart/go.sum
-	$(call build_tool,hack/chart,helm.sh/helm/v4/cmd/helm,1 to 2 min)
+	$(call build_tool,hack/chart,helm.sh/helm/v4/cmd/helm,1 to 4 min)

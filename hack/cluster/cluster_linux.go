@@ -265,6 +265,7 @@ func poll(limit time.Duration, try func() error) error {
 
 func makeMountPoints() error {
 	for dir := range bindMounts {
+		//nolint:gosec // As the kubelet and containerd make them.
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}

@@ -27,17 +27,17 @@ type program struct {
 const kubernetesModule = "hack/controlplane"
 
 var programs = []program{
-	{"kube-controller-manager", kubernetesModule, "k8s.io/kubernetes/cmd/kube-controller-manager", "", "1 to 2 min"},
+	{"kube-controller-manager", kubernetesModule, "k8s.io/kubernetes/cmd/kube-controller-manager", "", "1 to 3 min"},
 	{"kube-scheduler", kubernetesModule, "k8s.io/kubernetes/cmd/kube-scheduler", "", "20 s"},
 	{"kubelet", kubernetesModule, "k8s.io/kubernetes/cmd/kubelet", "", "40 s"},
 	{"kube-proxy", kubernetesModule, "k8s.io/kubernetes/cmd/kube-proxy", "", "20 s"},
-	{"containerd", containerdModule, containerdCommand + "containerd", containerdTags, "2 min"},
+	{"containerd", containerdModule, containerdCommand + "containerd", containerdTags, "2 to 4 min"},
 	{"containerd-shim-runc-v2", containerdModule, containerdCommand + "containerd-shim-runc-v2", containerdTags, "10 s"},
 	{"ctr", containerdModule, containerdCommand + "ctr", containerdTags, "10 s"},
 	{"ptp", containerdModule, networkPlugins + "main/ptp", "", "5 s"},
 	{"loopback", containerdModule, networkPlugins + "main/loopback", "", "2 s"},
 	{"host-local", containerdModule, networkPlugins + "ipam/host-local", "", "2 s"},
-	{"coredns", "hack/cluster/coredns", ".", "", "1 to 2 min"},
+	{"coredns", "hack/cluster/coredns", ".", "", "2 to 4 min"},
 	{"pause", "hack/cluster/pause", ".", "", "1 s"},
 }
 

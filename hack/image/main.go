@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command image builds a container image of one program of this project: an empty image with a static binary for each
-// platform, and a list of what is in it. The same source gives the same digest, on any machine.
+// platform, and a list of what is in it. The same source and version of Go give the same digest, on any machine.
 //
 // It needs no registry, no daemon and no base image. That is why it is not ko, which takes even an empty base from a
 // registry or a daemon; what ko is made of, go-containerregistry, does the work here too.

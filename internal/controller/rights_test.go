@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -115,7 +116,15 @@ func expectRightsAreUsed() {
 	}
 	var role rbacv1.ClusterRole
 	Expect(admin.Get(ctx, client.ObjectKey{Name: "manager-role"}, &role)).To(Succeed())
-	Expect(rightsUsed(operatorUser, "")).To(Equal(rightsGranted(role.Rules)),
+	used := rightsUsed(operatorUser, "")
+	for _, each := range used {
+		// A watch that streams the initial list takes the place of list, where the API server offers that.
+		if watched, isWatch := strings.CutSuffix(each, " watch"); isWatch {
+			used = append(used, watched+" list")
+		}
+	}
+	slices.Sort(used)
+	Expect(slices.Compact(used)).To(Equal(rightsGranted(role.Rules)),
 		"the operator must be granted what it uses, and nothing that it does not")
 }
 

@@ -137,6 +137,7 @@ func (r *resource) delivers(ctx context.Context, token string) {
 	Eventually(func(g Gomega) {
 		var target corev1.Secret
 		g.Expect(k8s.Get(ctx, r.targetKey(), &target)).To(Succeed())
-		g.Expect(string(target.Data["token"]) == token).To(BeTrue(), "the target holds another token")
+		same := string(target.Data["token"]) == token // a matcher would show both
+		g.Expect(same).To(BeTrue(), "the target holds another token")
 	}).WithContext(ctx).WithPolling(20 * time.Millisecond).Should(Succeed())
 }

@@ -16,7 +16,7 @@ if [ -n "${KUBECONFIG:-}" ]; then
   fi
   kubectl=$E2E_KUBECTL
 else
-  heading "A cluster on this machine (6 to 9 min on two cold cores after make test, seconds when it is up)"
+  heading "A cluster on this machine (7 to 12 min on two cold cores, seconds when it is up)"
   "$MAKE" --no-print-directory cluster-up
   KUBECONFIG=$CLUSTER/state/admin.kubeconfig
   "$CLUSTER/cluster" --dir="$CLUSTER" load "${archives[@]}"

@@ -7,6 +7,10 @@ package install
 import (
 	"bytes"
 	"cmp"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,8 +18,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
 )
@@ -179,6 +186,105 @@ func TestThePodsAreRestricted(t *testing.T) {
 	output, err := create(func(spec *corev1.PodSpec) { spec.SecurityContext.RunAsNonRoot = nil })
 	if err == nil || !strings.Contains(output, "violates PodSecurity") {
 		t.Errorf("a pod that may be root is not refused, so the namespace restricts nothing: %v\n%s", err, output)
+	}
+}
+
+// freeAddress is a port of this machine that nothing listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// startManager runs the program with the rights that dist/install.yaml gives it, and returns where it serves metrics.
+func (c *cluster) startManager(t *testing.T) (metrics string) {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "manager")
+	if output, err := run(t, "", "go", "build", "-o", program, "./cmd"); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	address := freeAddress(t)
+	command := exec.CommandContext(t.Context(), program, "--kubeconfig="+c.as(t, "jupico-operator-controller-manager"),
+		"--metrics-bind-address="+address, "--health-probe-bind-address=0")
+	var logs bytes.Buffer
+	command.Stdout, command.Stderr = &logs, &logs
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		if t.Failed() {
+			t.Log(logs.String())
+		}
+	})
+	return "https://" + address + "/metrics"
+}
+
+// token is one of a service account of the operator's namespace.
+func (c *cluster) token(t *testing.T, account string) string {
+	t.Helper()
+	return strings.TrimSpace(c.must(t, "create", "token", "-n", namespace, account))
+}
+
+// as is a kubeconfig with a service account's token.
+func (c *cluster) as(t *testing.T, account string) string {
+	t.Helper()
+	config, err := clientcmd.LoadFromFile(c.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range config.AuthInfos {
+		config.AuthInfos[name] = &clientcmdapi.AuthInfo{Token: c.token(t, account)}
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
+	c := newCluster(t)
+	c.must(t, "apply", "-f", "dist/install.yaml")
+	c.must(t, "create", "serviceaccount", "-n", namespace, "stranger")
+	c.must(t, "create", "serviceaccount", "-n", namespace, "scraper")
+	c.must(t, "create", "clusterrolebinding", "scraper", "--clusterrole=jupico-operator-metrics-reader",
+		"--serviceaccount="+namespace+":scraper")
+	url := c.startManager(t)
+
+	scraper := http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	get := func(token string) (int, string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+		response, err := scraper.Do(request)
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer func() { _ = response.Body.Close() }()
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return response.StatusCode, string(body)
+	}
+	gomega.NewWithT(t).Eventually(func() int { status, _ := get(""); return status }, "30s", "50ms").
+		Should(gomega.Equal(http.StatusUnauthorized), "without a token")
+	if status, body := get(c.token(t, "stranger")); status != http.StatusForbidden {
+		t.Errorf("with a stranger's token: %d %s", status, body)
+	}
+	status, body := get(c.token(t, "scraper"))
+	if status != http.StatusOK || !strings.Contains(body, "\njupico_overdue_resources 0\n") {
+		t.Errorf("with a scraper's token: %d %s", status, body)
 	}
 }
 
