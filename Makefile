@@ -19,12 +19,15 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo $(RE
 # The image to build, push or deploy, where it is not the one that the manifests name.
 IMG ?=
 IMAGES ?= $(BIN)/images
+# Where make cluster-up keeps its cluster.
+CLUSTER ?= $(BIN)/cluster
 
 CONTROLLER_GEN := $(BIN)/controller-gen
 KUSTOMIZE := $(BIN)/kustomize
 CRD_REF_DOCS := $(BIN)/crd-ref-docs
 GOLANGCI_LINT := $(BIN)/golangci-lint
 PROMTOOL := $(BIN)/promtool
+HELM := $(BIN)/helm
 
 # What `make generate manifests build-installer` writes, and `make verify` compares.
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/api.md dist
@@ -100,6 +103,7 @@ verify: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(KUSTOMIZE) ## Check that generated f
 vet: ## Run go vet.
 	$(call heading,go vet (2 to 4 min on two cold cores))
 	go vet ./...
+	go vet -tags=e2e ./test/e2e/...
 
 .PHONY: lint
 lint: $(GOLANGCI_LINT) ## Run golangci-lint, with the Kubernetes API linter.
@@ -150,6 +154,7 @@ controlplane: ## Make sure of etcd, kube-apiserver and kubectl; the last line is
 
 .PHONY: clean
 clean: ## Remove what was built. The control plane takes about 10 minutes to build again.
+	@[ ! -e $(CLUSTER)/state ] || $(SUBMAKE) --no-print-directory cluster-down
 	rm -rf $(BIN) cover.out
 
 ##@ Build
@@ -184,6 +189,27 @@ image-check: ## Build the image once more, elsewhere and with nothing cached, an
 .PHONY: run
 run: build ## Run the operator here, against the cluster that kubectl points at. ARGS="--zap-log-level=debug".
 	$(BIN)/manager $(ARGS)
+
+##@ End to end
+
+cluster = @go build -o $(CLUSTER)/cluster ./hack/cluster; $(CLUSTER)/cluster --dir=$(CLUSTER)
+
+.PHONY: cluster-check
+cluster-check: ## Say whether make cluster-up can work on this machine.
+	$(cluster) check
+
+.PHONY: cluster-up
+cluster-up: ## Start a cluster of one node on this machine (root, Linux). The last line is its kubeconfig.
+	$(cluster) up
+
+.PHONY: cluster-down
+cluster-down: ## End that cluster.
+	$(cluster) down
+
+.PHONY: e2e
+e2e: $(HELM) image image-emulator ## Test in the cluster of KUBECONFIG, or else in that of cluster-up. FOCUS='part of a name'.
+	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
+	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(if $(FOCUS),-ginkgo.focus='$(FOCUS)')
 
 ##@ Cluster (the one that kubectl points at)
 
@@ -223,3 +249,6 @@ $(GOLANGCI_LINT): hack/lint/go.mod hack/lint/go.sum
 # Without service discovery, of which rules know nothing, it builds in half the time.
 $(PROMTOOL): hack/promtool/go.mod hack/promtool/go.sum
 	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool,2 to 4 min)
+
+$(HELM): hack/chart/go.mod hack/chart/go.sum
+	$(call build_tool,hack/chart,helm.sh/helm/v4/cmd/helm,1 to 4 min)

@@ -1,0 +1,16 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	_, _ = fmt.Fprintln(os.Stderr, "cluster: this needs Linux; or point KUBECONFIG at a cluster of your own (kind, k3d, any)")
+	os.Exit(1)
+}

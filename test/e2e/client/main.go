@@ -1,0 +1,237 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Command client is what the end-to-end tests run in pods: an application that uses the Secret it mounts, and the hands
+// of the tests where kubectl does not reach. It has no other dependency than the standard library.
+//
+//	client app DIR CA                 for each authorization in DIR: call GET /status at DIR/url, and print the outcome
+//	client post URL BODY              send a command to the emulator's admin API
+//	client get URL [TOKEN-FILE]       print the status code, and the body when that is 200; trusts any certificate
+//	client cat FILE
+//	client signal N NAME [POD-UID]    send a signal to every process of that name (of that pod); prints their number
+//	client sleep
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	pollInterval   = 10 * time.Millisecond
+	requestTimeout = 10 * time.Second
+	maxBodyBytes   = 16 << 20
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		_, _ = fmt.Fprintf(os.Stderr, "client: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	if len(args) == 0 {
+		return errors.New("a command is missing")
+	}
+	command, args := args[0], append(args[1:], "", "", "")
+	switch command {
+	case "app":
+		return app(ctx, args[0], args[1])
+	case "post":
+		return post(ctx, args[0], args[1])
+	case "get":
+		return get(ctx, args[0], args[1])
+	case "cat":
+		content, err := os.ReadFile(args[0])
+		fmt.Print(string(content))
+		return err
+	case "signal":
+		return signalAll(args[0], args[1], args[2])
+	case "sleep":
+		<-ctx.Done()
+		return nil
+	default:
+		return fmt.Errorf("%q is no command", command)
+	}
+}
+
+// app is an application as the README advises: it reads the file again whenever it has changed.
+func app(ctx context.Context, dir, caFile string) error {
+	roots := x509.NewCertPool()
+	ca, err := os.ReadFile(caFile)
+	if err != nil {
+		return err
+	}
+	if !roots.AppendCertsFromPEM(ca) {
+		return fmt.Errorf("%s holds no certificate", caFile)
+	}
+	client := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}
+	var last string
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for number := 0; ; {
+		content, err := os.ReadFile(filepath.Join(dir, "authorization"))
+		if err != nil {
+			return err
+		}
+		if authorization := string(content); authorization != last {
+			last = authorization
+			number++
+			report(ctx, client, dir, authorization, number)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+	}
+}
+
+// call is one line of the output. It holds no credential.
+type call struct {
+	Number int       `json:"number"` // of authorizations seen
+	Seen   time.Time `json:"seen"`
+	Status int       `json:"status"`
+	Error  string    `json:"error,omitempty"`
+}
+
+func report(ctx context.Context, client *http.Client, dir, authorization string, number int) {
+	result := call{Number: number, Seen: time.Now()}
+	status, err := callStatus(ctx, client, dir, authorization)
+	result.Status = status
+	if err != nil {
+		result.Error = err.Error()
+	}
+	line, err := json.Marshal(result)
+	if err != nil {
+		line = []byte(err.Error())
+	}
+	fmt.Println(string(line))
+}
+
+func callStatus(ctx context.Context, client *http.Client, dir, authorization string) (int, error) {
+	url, err := os.ReadFile(filepath.Join(dir, "url"))
+	if err != nil {
+		return 0, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, string(url)+"/status", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	request.Header.Set("Authorization", authorization)
+	request.Header.Set("Content-Type", "application/json")
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+func post(ctx context.Context, url, body string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	status, answer, err := send(http.DefaultClient, request)
+	if err != nil {
+		return err
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("%s is answered with %d: %s", url, status, answer)
+	}
+	return nil
+}
+
+func get(ctx context.Context, url, tokenFile string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	if tokenFile != "" {
+		token, err := os.ReadFile(tokenFile)
+		if err != nil {
+			return err
+		}
+		request.Header.Set("Authorization", "Bearer "+string(token))
+	}
+	//nolint:gosec // The metrics' certificate is made by the operator for itself.
+	anyCertificate := &tls.Config{InsecureSkipVerify: true}
+	client := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{TLSClientConfig: anyCertificate}}
+	status, answer, err := send(client, request)
+	if err != nil {
+		return err
+	}
+	fmt.Println(status)
+	if status == http.StatusOK {
+		fmt.Print(string(answer))
+	}
+	return nil
+}
+
+func send(client *http.Client, request *http.Request) (int, []byte, error) {
+	response, err := client.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	answer, err := io.ReadAll(io.LimitReader(response.Body, maxBodyBytes))
+	return response.StatusCode, answer, errors.Join(err, response.Body.Close())
+}
+
+// signalAll needs a pod that shares the node's process identifiers. Signal 0 only counts.
+func signalAll(number, name, podUID string) error {
+	signalNumber, err := strconv.Atoi(number)
+	if err != nil {
+		return err
+	}
+	directories, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return err
+	}
+	count := 0
+	for _, directory := range directories {
+		pid, err := strconv.Atoi(filepath.Base(directory))
+		if err != nil || !matches(directory, name, podUID) {
+			continue
+		}
+		if err := syscall.Kill(pid, syscall.Signal(signalNumber)); err != nil {
+			return err
+		}
+		count++
+	}
+	fmt.Println(count)
+	return nil
+}
+
+// matches looks at the program's name and at the control groups, which carry the pod's UID (with systemd's driver, with
+// underscores). A process that is gone does not match.
+func matches(directory, name, podUID string) bool {
+	line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
+	if err != nil {
+		return false
+	}
+	program, _, _ := strings.Cut(string(line), "\x00")
+	groups, err := os.ReadFile(filepath.Join(directory, "cgroup"))
+	if err != nil || filepath.Base(program) != name {
+		return false
+	}
+	return strings.Contains(strings.ReplaceAll(string(groups), "_", "-"), podUID)
+}

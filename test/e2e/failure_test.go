@@ -1,0 +1,78 @@
+//go:build e2e
+
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+)
+
+// secrets are the credentials that the tests made up, and the published ones.
+var secrets = []string{"V8m!xP#l2Qz3"}
+
+// redact takes credentials out of a text.
+func redact(text string) string {
+	for _, secret := range secrets {
+		for _, form := range []string{
+			secret, base64.StdEncoding.EncodeToString([]byte(secret)),
+			base64.StdEncoding.EncodeToString([]byte("Basic " + secret)),
+		} {
+			text = strings.ReplaceAll(text, form, "<redacted>")
+		}
+	}
+	return text
+}
+
+// A failed scenario leaves everything that helps to see why in bin/e2e, and the most telling part of it in the output.
+var _ = JustAfterEach(func(ctx context.Context) {
+	if !CurrentSpecReport().Failed() || k8s == nil {
+		return
+	}
+	name := regexp.MustCompile(`\W+`).ReplaceAllString(CurrentSpecReport().LeafNodeText, "-")
+	directory := filepath.Join(root, "bin", "e2e", time.Now().UTC().Format("150405-")+name[:min(len(name), 60)])
+	if err := os.MkdirAll(directory, 0o750); err != nil {
+		fmt.Println(err)
+		return
+	}
+	dump := func(file string, args ...string) string {
+		output, err := tryKubectl(ctx, "", args...)
+		if err != nil {
+			output += err.Error()
+		}
+		output = redact(output)
+		if err := os.WriteFile(filepath.Join(directory, file), []byte(output), 0o600); err != nil {
+			fmt.Println(err)
+		}
+		return output
+	}
+	resources := dump("resources.yaml", "get", "jupicocredentials", "--all-namespaces", "--output=yaml")
+	events := dump("events.txt", "get", "events", "--all-namespaces", "--sort-by=.lastTimestamp")
+	operator := dump("operator.log", "--namespace="+operatorNamespace, "logs", "--selector=control-plane=controller-manager",
+		"--prefix", "--tail=2000")
+	dump("operator-previous.log", "--namespace="+operatorNamespace, "logs",
+		"--selector=control-plane=controller-manager", "--prefix", "--previous", "--tail=2000")
+	dump("emulator.log", "--namespace="+emulatorNamespace, "logs", "deployment/emulator", "--all-containers")
+	// Names, types and keys with their lengths, and no values.
+	dump("secrets.txt", "describe", "secrets", "--all-namespaces")
+	dump("cluster.yaml", "get",
+		"all,configmaps,leases,poddisruptionbudgets", "--all-namespaces", "--output=yaml")
+	pods := dump("pods.txt", "get", "pods", "--all-namespaces", "--output=wide")
+	fmt.Printf("\nLogs, events and YAML of everything are in %s. The last of them:\n%s\n%s\n%s\n%s\n", directory,
+		pods, tail(resources, 80), tail(events, 25), tail(operator, 30))
+})
+
+func tail(text string, lines int) string {
+	all := strings.Split(strings.TrimSpace(text), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
