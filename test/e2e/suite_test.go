@@ -124,11 +124,12 @@ func clearCluster(ctx context.Context) {
 // clearInstallation leaves nothing but the emulator, as a set of scenarios begins.
 func clearInstallation(ctx context.Context) {
 	GinkgoHelper()
-	for _, manifest := range []string{"dist/install.yaml", "test/e2e/testdata/previous.yaml"} {
-		kubectl(ctx, "delete", "--ignore-not-found", "--filename="+filepath.Join(root, manifest))
-	}
+	remove := append([]string{"delete", "--ignore-not-found", "namespace"}, namespaces...)
+	kubectl(ctx, append(remove, "--wait=false")...) // they go while the rest does
 	kubectl(ctx, "delete", "--ignore-not-found", "clusterrolebinding", metricsBinding)
-	kubectl(ctx, append([]string{"delete", "--ignore-not-found", "namespace"}, namespaces...)...)
+	// The names are those of the other installations too.
+	kubectl(ctx, "delete", "--ignore-not-found", "--filename="+filepath.Join(root, "dist", "install.yaml"))
+	kubectl(ctx, remove...)
 }
 
 var figures []string
