@@ -47,7 +47,7 @@ help: ## List the targets.
 
 .PHONY: demo
 demo: build ## See it work, from a bare machine: control plane, emulator, operator. ONCE=1 ends by itself.
-	@CGO_ENABLED=0 go build -o $(BIN)/demo ./hack/demo
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/demo ./hack/demo
 	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
