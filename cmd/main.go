@@ -106,6 +106,7 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		Client:                        controller.ClientOptions(),
 		Metrics:                       serving,
 		HealthProbeBindAddress:        opts.HealthProbeBindAddress,
+		PprofBindAddress:              opts.ProfilingAddress(),
 		LeaderElection:                opts.LeaderElect,
 		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager

@@ -30,10 +30,11 @@ type Options struct {
 	MetricsBindAddress      string
 	MetricsSecure           bool
 	HealthProbeBindAddress  string
+	PprofBindAddress        string
 }
 
 // maxCheckQPS is more than any API would bear.
-const maxCheckQPS = 1000
+const maxCheckQPS = 10_000
 
 // BindFlags registers the flags and their defaults.
 func (o *Options) BindFlags(fs *flag.FlagSet) {
@@ -68,6 +69,9 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 		"Serve metrics over HTTPS, to whom the cluster lets get /metrics. When false, over plain HTTP to everybody.")
 	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081",
 		"`Address` that /healthz and /readyz are served on. 0: none.")
+	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "0",
+		"`Address` that profiles are served on, to everybody who reaches it. Without a host, such as :6060, it is on the "+
+			"loopback interface alone. 0: none.")
 }
 
 func splitList(value string) []string {
@@ -103,6 +107,14 @@ func (o *Options) Validate() error {
 	}
 	o.validateChecks(problem)
 	return errors.Join(problems...)
+}
+
+// ProfilingAddress is where profiles are served: on the loopback interface, unless another was named.
+func (o *Options) ProfilingAddress() string {
+	if strings.HasPrefix(o.PprofBindAddress, ":") {
+		return "127.0.0.1" + o.PprofBindAddress
+	}
+	return o.PprofBindAddress
 }
 
 func (o *Options) validateChecks(problem func(format string, args ...any)) {
