@@ -71,6 +71,7 @@ func run(ctx context.Context, opts *options.Options) error {
 	}
 	err = controller.SetUp(ctx, manager, controller.Options{
 		MaxConcurrentReconciles: opts.MaxConcurrentReconciles,
+		Namespaces:              opts.Namespaces,
 		Checker:                 checks,
 		Clock:                   clock.RealClock{},
 		Metrics:                 metrics.Registry,

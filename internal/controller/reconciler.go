@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,20 +29,24 @@ import (
 
 // Reconciler keeps JupicoCredentials proven and delivered.
 type Reconciler struct {
-	client   client.Client // reads JupicoCredentials from the cache
-	metadata client.Reader // reads metadata of Secrets and ConfigMaps from the cache
-	live     client.Reader // reads Secrets and ConfigMaps from the API server
-	events   events.EventRecorder
-	checker  *checker.Checker
-	clock    clock.PassiveClock
-	metrics  *metrics
-	memories memories
+	client client.Client // reads JupicoCredentials from the cache, and writes Secrets
+	// resources patches JupicoCredentials, and is answered with their metadata alone.
+	resources  metadata.Getter
+	secrets    *mentions
+	configMaps *mentions
+	live       client.Reader // reads Secrets and ConfigMaps from the API server
+	events     events.EventRecorder
+	checker    *checker.Checker
+	clock      clock.PassiveClock
+	metrics    *metrics
+	memories   memories
 }
 
 // Reconcile brings one resource's target and status up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	resource := &v1alpha1.JupicoCredential{}
-	if err := r.client.Get(ctx, request.NamespacedName, resource); err != nil {
+	// It is the cache's own, and only to be read.
+	if err := r.client.Get(ctx, request.NamespacedName, resource, client.UnsafeDisableDeepCopy); err != nil {
 		r.memories.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -95,6 +100,9 @@ func (r *Reconciler) evaluate(
 	}
 	sight.facts.Now = r.clock.Now()
 	verdict := decision.Decide(sight.facts, plan, outcomes)
+	if retryAt := verdict.BriefWait(); !retryAt.IsZero() {
+		return &findings{status: resource.Status, wakeUp: retryAt, sight: sight}, nil
+	}
 	target, err := r.deliver(ctx, sight, known, verdict)
 	if isGone(err) {
 		return nil, nil //nolint:nilnil // the namespace is being deleted, and nothing is left to say

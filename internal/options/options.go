@@ -43,7 +43,7 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 			o.Namespaces = append(o.Namespaces, splitList(value)...)
 			return nil
 		})
-	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 16,
+	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 64,
 		"How many resources are worked on at the same time.")
 	fs.Float64Var(&o.KubeAPIQPS, "kube-api-qps", -1,
 		"Requests a second to the Kubernetes API server. Negative: no limit here, the server's fairness decides.")

@@ -30,7 +30,7 @@ func parse(arguments ...string) (*Options, string, error) {
 
 func defaults() Options {
 	return Options{
-		MaxConcurrentReconciles: 16,
+		MaxConcurrentReconciles: 64,
 		KubeAPIQPS:              -1,
 		CheckTimeout:            10 * time.Second,
 		CheckQPS:                20,
@@ -227,7 +227,7 @@ func TestTheHelpMentionsEveryFlag(t *testing.T) {
 			t.Errorf("the help does not mention --%s:\n%s", name, help)
 		}
 	}
-	for _, part := range []string{"(default 16)", "(default -1)", "(default 10s)", "(default true)", `(default ":8081")`} {
+	for _, part := range []string{"(default 64)", "(default -1)", "(default 10s)", "(default true)", `(default ":8081")`} {
 		if !strings.Contains(help, part) {
 			t.Errorf("the help does not say %s:\n%s", part, help)
 		}
