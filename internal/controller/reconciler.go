@@ -55,10 +55,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	known := r.memories.get(resource)
 	if isBehind(resource, known) {
-		return again(cacheLag), nil
+		return ctrl.Result{RequeueAfter: cacheLag}, nil
 	}
 	if wakeUp, ok, err := r.resume(ctx, resource, known); ok || err != nil {
-		return r.until(wakeUp), err
+		return r.until(wakeUp, inTurn), err
 	}
 
 	findings, err := r.evaluate(ctx, resource, known)
@@ -67,14 +67,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	written, writeErr := r.writeStatus(ctx, resource, known, findings)
 	if !written {
-		return again(cacheLag), writeErr
+		return ctrl.Result{RequeueAfter: cacheLag}, writeErr
 	}
 	known.record(findings.sight)
 	r.announce(ctx, resource, findings)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.until(findings.wakeUp), nil
+	return r.until(findings.wakeUp, findings.priority), nil
 }
 
 // findings are what an evaluation came to.
@@ -82,6 +82,8 @@ type findings struct {
 	status v1alpha1.JupicoCredentialStatus
 	wakeUp time.Time // zero: not before something happens
 	sight  *sight    // that the status is about
+	// priority in the work queue, at the wake-up.
+	priority int
 }
 
 // evaluate proves, decides and delivers. An error means trouble with Kubernetes, and everything else is an outcome;
@@ -100,30 +102,39 @@ func (r *Reconciler) evaluate(
 	}
 	sight.facts.Now = r.clock.Now()
 	verdict := decision.Decide(sight.facts, plan, outcomes)
+	priority := inTurn
+	if verdict.IsExpected() {
+		priority = expected
+	}
 	if retryAt := verdict.BriefWait(); !retryAt.IsZero() {
-		return &findings{status: resource.Status, wakeUp: retryAt, sight: sight}, nil
+		return &findings{status: resource.Status, wakeUp: retryAt, sight: sight, priority: priority}, nil
 	}
 	target, err := r.deliver(ctx, sight, known, verdict)
 	if isGone(err) {
 		return nil, nil //nolint:nilnil // the namespace is being deleted, and nothing is left to say
 	}
 	status, wakeUp := decision.Conclude(verdict, target)
-	return &findings{status: status, wakeUp: decision.Earliest(wakeUp, sight.retryRequestAt), sight: sight}, err
+	wakeUp = decision.Earliest(wakeUp, sight.retryRequestAt)
+	return &findings{status: status, wakeUp: wakeUp, sight: sight, priority: priority}, err
 }
 
 // cacheLag is how long to wait for the cache to show our own last write.
 const cacheLag = 50 * time.Millisecond
 
-func again(after time.Duration) ctrl.Result {
-	// The initial list's low priority, which the queue would otherwise keep, ends with the first look.
-	return ctrl.Result{RequeueAfter: after, Priority: new(0)}
-}
+// The priorities in the work queue. What a restart finds unchanged has a lower one, that of the initial list, which ends
+// with the first look: the queue would keep it.
+const (
+	inTurn = 0
+	// expected is whom the checker told when to come: its slot, which it has waited for, is given away when it is late.
+	expected = 1
+)
 
-func (r *Reconciler) until(wakeUp time.Time) ctrl.Result {
+func (r *Reconciler) until(wakeUp time.Time, priority int) ctrl.Result {
 	if wakeUp.IsZero() {
 		return ctrl.Result{}
 	}
-	return again(max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
+	after := max(wakeUp.Sub(r.clock.Now()), time.Millisecond)
+	return ctrl.Result{RequeueAfter: after, Priority: &priority}
 }
 
 func keyOf(namespace, name string) types.NamespacedName {

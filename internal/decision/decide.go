@@ -65,6 +65,9 @@ func (v *Verdict) BriefWait() time.Time {
 	return v.retryAt
 }
 
+// IsExpected reports whether a check is yet to be made that was announced, or that waits for its slot.
+func (v *Verdict) IsExpected() bool { return v.announced || !v.retryAt.IsZero() }
+
 // IsReplaced reports whether one of the outcomes is an acceptance of what takes the deployed token's place, so that
 // nothing more need be known of that.
 func IsReplaced(f Facts, plan Plan, outcomes []Outcome) bool {
