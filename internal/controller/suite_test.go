@@ -51,14 +51,15 @@ const (
 )
 
 var (
-	ctx       context.Context
-	admin     client.Client // the test's own eyes and hands
-	operator  *runningOperator
-	emulators *emulatorPool
-	logs      syncBuffer
-	auditLog  string
-	testClock shiftedClock
-	scheme    = runtime.NewScheme()
+	ctx           context.Context
+	administrator *rest.Config
+	admin         client.Client // the test's own eyes and hands
+	operator      *runningOperator
+	emulators     *emulatorPool
+	logs          syncBuffer
+	auditLog      string
+	testClock     shiftedClock
+	scheme        = runtime.NewScheme()
 )
 
 var _ = BeforeSuite(func() {
@@ -69,7 +70,8 @@ var _ = BeforeSuite(func() {
 
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	environment, administrator := startControlPlane()
+	var environment *envtest.Environment
+	environment, administrator = startControlPlane()
 	var err error
 	admin, err = client.New(administrator, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
