@@ -85,7 +85,7 @@ func (r *Reconciler) lookAtEndpoint(ctx context.Context, s *sight, known *memory
 	switch {
 	case spec == nil:
 	case len(spec.CABundle) > 0:
-		s.endpoint.CA = string(spec.CABundle)
+		s.endpoint.CA = intern(string(spec.CABundle)) // mostly the same in all resources, and kept with each token
 	case spec.CAConfigMapRef != nil:
 		if err := r.readCA(ctx, s.resource, &known.ca); err != nil {
 			return err
@@ -133,9 +133,9 @@ func (s *sight) recordOf(known *memory, i int) string {
 		}
 		return ""
 	}
-	for former, entry := range known.entries {
-		if entry.recorded != nil && entry.recorded.equal(s.candidates[i]) && !s.hasEntry(former) {
-			return former
+	for _, former := range known.entries {
+		if former.recorded != nil && former.recorded.equal(s.candidates[i]) && !s.hasEntry(former.name) {
+			return former.name
 		}
 	}
 	for _, status := range s.resource.Status.Credentials {

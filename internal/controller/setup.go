@@ -48,6 +48,7 @@ func CacheOptions(namespaces []string) cache.Options {
 	options := cache.Options{
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
+		ByObject:                    map[client.Object]cache.ByObject{&v1alpha1.JupicoCredential{}: {Transform: compact}},
 	}
 	for _, namespace := range namespaces {
 		if options.DefaultNamespaces == nil {

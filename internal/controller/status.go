@@ -4,7 +4,10 @@
 package controller
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
@@ -14,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -76,10 +78,7 @@ func (r *Reconciler) writeStatus(
 	if !leaveOutEqual(&before, &after) {
 		return true, nil
 	}
-	// Of resources that hold the changed parts alone: it is made, and answered, for each check.
-	version := metav1.ObjectMeta{ResourceVersion: resource.ResourceVersion}
-	patch, err := client.MergeFromWithOptions(&v1alpha1.JupicoCredential{ObjectMeta: version, Status: before},
-		client.MergeFromWithOptimisticLock{}).Data(&v1alpha1.JupicoCredential{Status: after})
+	patch, err := statusPatch(resource.ResourceVersion, &before, &after)
 	if err != nil {
 		return false, err
 	}
@@ -93,6 +92,51 @@ func (r *Reconciler) writeStatus(
 	}
 	known.statusVersion = updated.ResourceVersion
 	return true, nil
+}
+
+// statusPatch is a JSON merge patch that brings one status to another.
+func statusPatch(version string, before, after *v1alpha1.JupicoCredentialStatus) ([]byte, error) {
+	from, err := json.Marshal(before)
+	if err != nil {
+		return nil, err
+	}
+	to, err := json.Marshal(after)
+	if err != nil {
+		return nil, err
+	}
+	status, err := mergePatch(from, to)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{
+		"metadata": map[string]string{"resourceVersion": version},
+		"status":   status,
+	})
+}
+
+// mergePatch is the JSON merge patch (RFC 7386) that brings one object to another. It reads nothing but the objects on
+// the way to a difference: it is made for each check.
+func mergePatch(before, after json.RawMessage) (json.RawMessage, error) {
+	var from, to map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(before, &from), json.Unmarshal(after, &to)); err != nil {
+		return nil, err
+	}
+	for key, was := range from {
+		is, exists := to[key]
+		switch {
+		case !exists:
+			to[key] = json.RawMessage("null")
+		case bytes.Equal(was, is):
+			delete(to, key)
+		case was[0] == '{' && is[0] == '{':
+			deeper, err := mergePatch(was, is)
+			if err != nil {
+				return nil, err
+			}
+			to[key] = deeper
+		}
+	}
+	return json.Marshal(to)
 }
 
 // leaveOutEqual empties the fields in which two statuses are equal, and reports whether any is not.

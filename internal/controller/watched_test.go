@@ -60,7 +60,9 @@ func secretOf(name, uid string, version int) *metav1.PartialObjectMetadata {
 	}
 }
 
-func inShop(name string) types.NamespacedName { return types.NamespacedName{Namespace: "shop", Name: name} }
+func inShop(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "shop", Name: name}
+}
 
 // relist tells of all Secrets anew.
 func (w *watching) relist(secrets ...*metav1.PartialObjectMetadata) {
