@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -40,6 +41,10 @@ func main() {
 	if err := opts.Validate(); err != nil {
 		fmt.Fprintf(os.Stderr, "Some flags cannot be used:\n%v\nSee --help.\n", err)
 		os.Exit(2)
+	}
+	limit := options.MemoryLimit(os.DirFS("/sys/fs/cgroup"))
+	if _, isSet := os.LookupEnv("GOMEMLIMIT"); limit > 0 && !isSet {
+		debug.SetMemoryLimit(limit)
 	}
 	if err := run(ctrl.SetupSignalHandler(), &opts); err != nil {
 		ctrl.Log.WithName("setup").Error(err, "Stopped")

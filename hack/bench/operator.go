@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/apimachinery/pkg/util/wait"
-
 	"github.com/jupico-operator/jupico-operator/hack/process"
 )
 
@@ -138,7 +136,7 @@ func (o *operator) liveHeap(ctx context.Context) (float64, error) {
 	return least / 1024, nil
 }
 
-// profile keeps profiles of the operator, where they are asked for: of the processor in the background, and of the heap.
+// profile keeps profiles of the operator, where they are asked for: of the processor, in the background, and the heap.
 func (b *bench) profile(ctx context.Context, name string, lasting time.Duration) {
 	if b.profiles == "" || b.operator == nil {
 		return
@@ -154,13 +152,4 @@ func (b *bench) profile(ctx context.Context, name string, lasting time.Duration)
 	}
 	go save("profile", fmt.Sprintf("?seconds=%d", max(1, int(lasting.Seconds()))))
 	save("heap", "")
-}
-
-// waitUntilServing returns once the operator's metrics are served.
-func (b *bench) waitUntilServing(ctx context.Context) error {
-	return wait.PollUntilContextTimeout(ctx, 20*time.Millisecond, startTimeout, true,
-		func(ctx context.Context) (bool, error) {
-			_, err := get(ctx, b.operator.metrics+"/metrics")
-			return err == nil, b.operator.Failure()
-		})
 }

@@ -22,7 +22,7 @@ type part struct {
 
 var allParts = []part{
 	{"sync", "Sync: 1,000 resources exist before the operator starts", true, true, measureSync},
-	{"reaction", "Reaction: 200 sources change, 200 targets are deleted, 200 are tampered with", true, true, measureReaction},
+	{"reaction", "Reaction: 200 sources change, 200 targets are deleted, 200 tampered with", true, true, measureReaction},
 	{"growth", "Growth: 2,000 more resources", true, false, measureGrowth},
 	{"steady", "Steady: 1,000 resources are checked every 30 s", true, true, measureSteady},
 	{"scale", "Scale: 5,000 and 10,000 resources", false, true, measureScale},

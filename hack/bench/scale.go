@@ -86,72 +86,6 @@ func (b *bench) needFleet() (*fleet, error) {
 	return b.fleet, b.stopOperator()
 }
 
-// measureRestart stops the operator until every check is overdue, changes some things meanwhile, and looks how long it
-// takes until all that is new or changed is proven, while what is overdue waits for its turn.
-func measureRestart(ctx context.Context, b *bench) error {
-	const each, created = 50, 100
-	f, err := b.needFleet()
-	if err != nil {
-		return err
-	}
-	b.say("Waiting until every check is overdue")
-	if err := pause(ctx, f.interval); err != nil {
-		return err
-	}
-	if err := b.observeTargets(ctx, f); err != nil {
-		return err
-	}
-	for i := range each {
-		if _, err := changeSource(ctx, b, f, i); err != nil {
-			return err
-		}
-		if err := b.patchSecret(ctx, f, targetName(each+i), `{"stringData":{"token":"tampered"}}`); err != nil {
-			return err
-		}
-	}
-	if err := b.grow(ctx, f, f.size+created); err != nil {
-		return err
-	}
-	before, err := b.countCalls(ctx)
-	if err != nil {
-		return err
-	}
-	excess := b.watchRate(ctx, defaultQPS, defaultBurst)
-	if err := b.startOperator(); err != nil {
-		return err
-	}
-	caughtUp := func() bool {
-		for i := range each {
-			if f.watch.tokens[targetName(i)].value != tokenOf(f, i, 1) ||
-				f.watch.tokens[targetName(each+i)].value != tokenOf(f, each+i, 0) {
-				return false
-			}
-		}
-		return f.watch.counts[accepted] == f.size
-	}
-	if err := f.watch.wait(ctx, b, syncTimeout, caughtUp); err != nil {
-		return err
-	}
-	b.add("restart_s_10000", time.Since(b.operator.began).Seconds(), "s", lower)
-	if err := pause(ctx, time.Until(b.operator.began.Add(settled))); err != nil {
-		return err
-	}
-	total, over, err := excess()
-	if err != nil {
-		return err
-	}
-	after, err := b.countCalls(ctx)
-	if err != nil {
-		return err
-	}
-	used := after.since(before)
-	b.say("Calls in the first minute: %s", used.perItem(1))
-	b.add("restart_checks_first_minute", total, "requests", lower)
-	b.add("restart_over_bucket", over, "requests", lower)
-	b.add("restart_calls_first_minute", used.reads()+used.writes(), "calls", lower)
-	return nil
-}
-
 // measureCrowd compares the operator's memory on the fleet without and with Secrets of others, and looks how long it
 // takes to come to the first resource.
 func measureCrowd(ctx context.Context, b *bench) error {
@@ -159,7 +93,7 @@ func measureCrowd(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	alone, _, err := b.startAmong(ctx, f)
+	alone, err := b.startAmong(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -170,7 +104,7 @@ func measureCrowd(ctx context.Context, b *bench) error {
 	if err := b.createCrowd(ctx); err != nil {
 		return err
 	}
-	among, _, err := b.startAmong(ctx, f)
+	among, err := b.startAmong(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -190,29 +124,30 @@ func measureCrowd(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// startAmong starts the operator where one resource is new, and returns its memory once it has settled.
-func (b *bench) startAmong(ctx context.Context, f *fleet) (now, peak float64, err error) {
+// startAmong starts the operator where one resource is new, and returns its RSS once it has settled.
+func (b *bench) startAmong(ctx context.Context, f *fleet) (float64, error) {
 	newest := f.size
 	if err := b.grow(ctx, f, f.size+1); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	if err := b.startOperator(); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	err = f.watch.wait(ctx, b, syncTimeout, func() bool { return f.watch.states[resourceName(newest)] == accepted })
+	err := f.watch.wait(ctx, b, syncTimeout, func() bool { return f.watch.states[resourceName(newest)] == accepted })
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	first := time.Since(b.operator.began)
 	received, err := b.operator.received()
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	b.say("First resource after %.1f s, when %.1f MiB had been read", first.Seconds(), received/(1<<20))
 	if err := pause(ctx, settled); err != nil {
-		return 0, 0, err
+		return 0, err
 	}
-	return b.operator.memory()
+	now, _, err := b.operator.memory()
+	return now, err
 }
 
 func (b *bench) createCrowd(ctx context.Context) error {

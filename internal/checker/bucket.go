@@ -13,7 +13,7 @@ import (
 // ticketGrace is how much later than it was told a ticket's holder may come, and still find it.
 const ticketGrace = 5 * time.Second
 
-// bucket deals an endpoint's slots. Who finds none leaves a ticket, which is a place in the lane of its namespace, and
+// bucket deals an endpoint's slots. Who finds none leaves a ticket, which is a place in a lane of its namespace, and
 // the lanes are served in turn. There is nothing in the background: slots are dealt whenever somebody asks.
 type bucket struct {
 	limiter *rate.Limiter
@@ -22,7 +22,7 @@ type bucket struct {
 	lanes   []*lane // none is empty, and the first is served next
 }
 
-// ticket is shared by all who ask with the same token. It waits in the fastest of the lanes of its askers' namespaces.
+// ticket is shared by all who ask with the same token. It waits in the fastest of its askers' lanes.
 type ticket struct {
 	id        identity
 	isGranted bool
@@ -32,9 +32,9 @@ type ticket struct {
 }
 
 type lane struct {
-	namespace string
-	tickets   []*ticket // some may have left for another lane
-	served    int
+	name    string
+	tickets []*ticket // some may have left for another lane
+	served  int
 }
 
 func newBucket(qps float64, burst int) bucket {
@@ -42,9 +42,9 @@ func newBucket(qps float64, burst int) bucket {
 }
 
 // take takes a slot, or returns when to come for it.
-func (b *bucket) take(id identity, namespace string, room *room, now time.Time) (time.Time, bool) {
+func (b *bucket) take(id identity, lane string, room *room, now time.Time) (time.Time, bool) {
 	b.expire(now)
-	t := b.queue(id, namespace, now)
+	t := b.queue(id, lane, now)
 	b.deal(room, now)
 	if t.isGranted && !room.isFull() {
 		b.granted = slices.DeleteFunc(b.granted, func(other *ticket) bool { return other == t })
@@ -87,8 +87,8 @@ func (b *bucket) expire(now time.Time) {
 	})
 }
 
-// queue finds or makes the token's ticket, and its place in the namespace's lane.
-func (b *bucket) queue(id identity, namespace string, now time.Time) *ticket {
+// queue finds or makes the token's ticket, and its place in a lane.
+func (b *bucket) queue(id identity, name string, now time.Time) *ticket {
 	t := b.tickets[id]
 	if t == nil {
 		t = &ticket{id: id}
@@ -98,7 +98,7 @@ func (b *bucket) queue(id identity, namespace string, now time.Time) *ticket {
 	if t.isGranted {
 		return t
 	}
-	i := slices.IndexFunc(b.lanes, func(l *lane) bool { return l.namespace == namespace })
+	i := slices.IndexFunc(b.lanes, func(l *lane) bool { return l.name == name })
 	if i < 0 {
 		i = len(b.lanes)
 	}
@@ -106,7 +106,7 @@ func (b *bucket) queue(id identity, namespace string, now time.Time) *ticket {
 		return t
 	}
 	if i == len(b.lanes) {
-		b.lanes = append(b.lanes, &lane{namespace: namespace})
+		b.lanes = append(b.lanes, &lane{name: name})
 	}
 	t.lane, t.place = b.lanes[i], b.lanes[i].served+len(b.lanes[i].tickets)
 	t.lane.tickets = append(t.lane.tickets, t)

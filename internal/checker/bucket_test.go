@@ -6,6 +6,7 @@ package checker
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,31 @@ func TestASingleCheckDoesNotWaitForAnotherNamespacesCrowd(t *testing.T) {
 	wantResult(t, served.Result, outcome.Accepted, "HTTP 200")
 	if wait := served.Began.Sub(begin); wait > 3*time.Second/20 {
 		t.Errorf("it waited for %s", wait)
+	}
+}
+
+func TestWhatSomebodyWaitsForDoesNotQueueBehindTheOverdueOfItsNamespace(t *testing.T) {
+	const overdue, changed = 1000, 10
+	f := start(t)
+	f.use(Options{QPS: 20, Burst: 1, Workers: 16})
+	f.passControl()
+	tokens := someTokens(t, overdue+changed)
+	order := []int{}
+	f.simulate(overdue+changed, 2*time.Second, func(who int) time.Duration {
+		if who < overdue {
+			return 0
+		}
+		return time.Second
+	}, func(who int) time.Time {
+		answer := f.ask(Request{Token: tokens[who], Namespace: "shop", Awaited: who >= overdue})
+		if answer.RetryAt.IsZero() {
+			order = append(order, who)
+		}
+		return answer.RetryAt
+	})
+	awaited := slices.DeleteFunc(slices.Clone(order), func(who int) bool { return who < overdue })
+	if len(awaited) < changed-1 || len(order) < 3*changed {
+		t.Errorf("of %d checks in 2 s, %d were awaited", len(order), len(awaited))
 	}
 }
 

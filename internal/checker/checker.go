@@ -34,6 +34,8 @@ type Request struct {
 	Token    credential.Token
 	// Namespace of the asker. Slots are dealt fairly between namespaces.
 	Namespace string
+	// Awaited: somebody waits for what comes of it, so that it does not queue behind what is checked once more.
+	Awaited bool
 	// NotBefore is when the check must have begun at the earliest. Zero: any answer that may be shared serves. An endpoint
 	// that is left alone is left alone all the same: an answer without evidence may be older.
 	NotBefore time.Time

@@ -53,6 +53,15 @@ type asker struct {
 	id identity
 }
 
+// lane is where an asker queues. Each namespace has two that are served in turn, so that a new credential waits for few
+// of the checks that are overdue, and these for few of those.
+func (a *asker) lane() string {
+	if a.Awaited {
+		return a.Namespace + "/awaited"
+	}
+	return a.Namespace
+}
+
 // endpoint returns what is kept of an endpoint, or the result that says why it may not be asked.
 func (c *Checker) endpoint(where Endpoint) (*endpoint, *outcome.Result) {
 	canonical, err := jupico.CanonicalBaseURL(where.URL)
@@ -151,7 +160,7 @@ func (e *endpoint) admit(a asker) turn {
 		return e.join(a, e.control.call, now)
 	}
 	// It waits in a lane of its own, so that no namespace has to pay for it.
-	a.id, a.Namespace = identity{}, ""
+	a.id, a.Namespace, a.Awaited = identity{}, "", false
 	return e.begin(a, &call{token: credential.RandomToken()}, now)
 }
 
@@ -174,7 +183,7 @@ func (e *endpoint) join(a asker, under *call, now time.Time) turn {
 func (e *endpoint) begin(a asker, fresh *call, now time.Time) turn {
 	if a.Urgent {
 		e.bucket.credit(now)
-	} else if retryAt, ok := e.bucket.take(a.id, a.Namespace, &e.room, now); !ok {
+	} else if retryAt, ok := e.bucket.take(a.id, a.lane(), &e.room, now); !ok {
 		return turn{answer: Answer{RetryAt: retryAt}}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})

@@ -76,6 +76,7 @@ func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, wh
 	answer := r.checker.Check(ctx, checker.Request{
 		Endpoint: what.endpoint, Token: what.token, Namespace: s.resource.Namespace,
 		NotBefore: notBefore, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
+		Awaited: check.Awaited,
 	})
 	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
 	if !answer.RetryAt.IsZero() {

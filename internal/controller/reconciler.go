@@ -121,8 +121,8 @@ func (r *Reconciler) evaluate(
 // cacheLag is how long to wait for the cache to show our own last write.
 const cacheLag = 50 * time.Millisecond
 
-// The priorities in the work queue. What a restart finds unchanged has a lower one, that of the initial list, which ends
-// with the first look: the queue would keep it.
+// The priorities in the work queue. What a restart finds unchanged has a lower one, that of the initial list, which
+// ends with the first look: the queue would keep it.
 const (
 	inTurn = 0
 	// expected is whom the checker told when to come: its slot, which it has waited for, is given away when it is late.

@@ -48,7 +48,8 @@ func (r *Reconciler) resume(
 		return time.Time{}, false, nil
 	}
 	target, err := r.seenTarget(ctx, resource)
-	if err != nil || !isAsLeft(resource.Status.Target, target, resource.Spec.Target.Name) || target.managedBy != resource.Name {
+	if err != nil || !isAsLeft(resource.Status.Target, target, resource.Spec.Target.Name) ||
+		target.managedBy != resource.Name {
 		return time.Time{}, false, err
 	}
 	for i := range resource.Spec.Credentials {

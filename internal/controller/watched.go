@@ -203,14 +203,8 @@ func (w *watched) forget(name types.NamespacedName) {
 	w.others[w.hash(name)] = struct{}{}
 }
 
-// saw takes note of an object that was read or written, unless something newer is known.
+// saw takes note of an object that was read, written or told of, unless something newer is known, and returns what is.
 func (w *watched) saw(object metav1.Object) *glimpse {
-	now, _ := w.note(object)
-	return now
-}
-
-// note is saw, and reports whether anything is new.
-func (w *watched) note(object metav1.Object) (*glimpse, bool) {
 	name := types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
 	seen := glimpseOf(object)
 	w.mu.Lock()
@@ -218,11 +212,11 @@ func (w *watched) note(object metav1.Object) (*glimpse, bool) {
 	if before := w.known[name]; before != nil {
 		order, err := resourceversion.CompareResourceVersion(seen.ref.ResourceVersion, before.ref.ResourceVersion)
 		if err == nil && order <= 0 {
-			return before, false
+			return before
 		}
 	}
 	w.known[name] = seen
-	return seen, true
+	return seen
 }
 
 // Add implements cache.ReflectorStore.
@@ -234,8 +228,8 @@ func (w *watched) Update(object any) error {
 	if err != nil {
 		return err
 	}
-	now, _ := w.note(accessor) // what we saw ourselves may be news to other resources
-	w.changed(types.NamespacedName{Namespace: accessor.Namespace, Name: accessor.Name}, now)
+	// What we saw ourselves may be news to other resources.
+	w.changed(types.NamespacedName{Namespace: accessor.Namespace, Name: accessor.Name}, w.saw(accessor))
 	return nil
 }
 

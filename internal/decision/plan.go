@@ -30,6 +30,8 @@ type Check struct {
 	BothForms bool
 	// Fresh: only a request that begins now will do, not another resource's of a moment ago.
 	Fresh bool
+	// Awaited: it is not one more check of what is known, but the first, or one that a change or a user asks for.
+	Awaited bool
 	// Urgent: the token in the target was rejected, and this check may find another. It is not put off.
 	Urgent bool
 }
@@ -89,7 +91,10 @@ func (h *history) anyDue(f Facts, now time.Time) bool {
 
 func (f Facts) checkOf(h *history, i int) Check {
 	entry := &h.entries[i]
-	check := Check{Entry: i, Fresh: f.checkRequested() || isFreshNeeded(&entry.CheckRecord)}
+	check := Check{
+		Entry: i, Fresh: f.checkRequested() || isFreshNeeded(&entry.CheckRecord),
+		Awaited: f.checkRequested() || f.SpecEdited() || f.TargetDrifted || entry.LastCheckTime == nil,
+	}
 	if f.Sources[i].Login {
 		check.Form = cmp.Or(entry.TokenForm, v1alpha1.TokenFormStandard)
 		check.BothForms = f.checkRequested() || f.SpecEdited() || isUndecided(&entry.CheckRecord)
