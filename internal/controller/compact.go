@@ -6,6 +6,8 @@ package controller
 import (
 	"unique"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
@@ -42,8 +44,11 @@ func compact(object any) (any, error) {
 	status := &resource.Status
 	for i := range status.Conditions {
 		condition := &status.Conditions[i]
-		internAll(&condition.Type, &condition.Reason) // a message names what is the resource's own
+		internAll(&condition.Type, &condition.Reason)
 		internAll(&condition.Status)
+		if condition.Type == v1alpha1.ConditionEndpointAvailable { // the others' messages name what is the resource's own
+			internAll(&condition.Message)
+		}
 	}
 	for i := range status.Credentials {
 		internAll(&status.Credentials[i].Name)
@@ -55,11 +60,34 @@ func compact(object any) (any, error) {
 		compactRecord(&deployed.CheckRecord)
 	}
 	if target := status.Target; target != nil {
+		if target.Name == resource.Spec.Target.Name {
+			target.Name = resource.Spec.Target.Name
+		}
 		for i := range target.Keys {
 			internAll(&target.Keys[i])
 		}
 	}
+	shareTimes(status)
 	return resource, nil
+}
+
+// shareTimes has equal times, of which a status mostly has two, be one.
+func shareTimes(status *v1alpha1.JupicoCredentialStatus) {
+	times := []**metav1.Time{&status.LastCheckTime, &status.NextCheckTime}
+	for i := range status.Credentials {
+		entry := &status.Credentials[i]
+		times = append(times, &entry.LastCheckTime, &entry.NextCheckTime, &entry.LastAcceptedTime)
+	}
+	if status.Deployed != nil {
+		times = append(times, &status.Deployed.LastAcceptedTime)
+	}
+	for i, time := range times {
+		for _, earlier := range times[:i] {
+			if *time != nil && (*earlier).Equal(*time) {
+				*time = *earlier
+			}
+		}
+	}
 }
 
 func compactRecord(record *v1alpha1.CheckRecord) {

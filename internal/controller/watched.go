@@ -205,7 +205,7 @@ func (w *watched) forget(name types.NamespacedName) {
 
 // saw takes note of an object that was read, written or told of, unless something newer is known, and returns what is.
 func (w *watched) saw(object metav1.Object) *glimpse {
-	name := types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
+	name := types.NamespacedName{Namespace: intern(object.GetNamespace()), Name: object.GetName()}
 	seen := glimpseOf(object)
 	w.mu.Lock()
 	defer w.mu.Unlock()
