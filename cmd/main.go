@@ -107,7 +107,7 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 	}
 	manager, err := ctrl.NewManager(kubernetes, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controller.CacheOptions(opts.Namespaces),
+		Cache:                         controller.CacheOptions(kubernetes, opts.Namespaces),
 		Client:                        controller.ClientOptions(),
 		Metrics:                       serving,
 		HealthProbeBindAddress:        opts.HealthProbeBindAddress,

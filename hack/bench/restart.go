@@ -10,8 +10,8 @@ import (
 
 // What changes while the operator is down: so many sources, as many targets, and so many resources that are new.
 const (
-	changedEach = 50
-	createdNew  = 100
+	changedEach = 25
+	createdNew  = 50
 )
 
 // measureRestart stops the operator until every check is overdue, changes some things meanwhile, and looks how long it

@@ -9,7 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/metadata"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,11 +46,17 @@ type Options struct {
 }
 
 // CacheOptions keep a read from starting an informer, which would hold the values of Secrets. No namespaces means all.
-func CacheOptions(namespaces []string) cache.Options {
+func CacheOptions(config *rest.Config, namespaces []string) cache.Options {
 	options := cache.Options{
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
 		ByObject:                    map[client.Object]cache.ByObject{&v1alpha1.JupicoCredential{}: {Transform: compact}},
+	}
+	switch len(namespaces) {
+	case 0:
+		options.NewInformer = newInformer(config, metav1.NamespaceAll)
+	case 1:
+		options.NewInformer = newInformer(config, namespaces[0])
 	}
 	for _, namespace := range namespaces {
 		if options.DefaultNamespaces == nil {

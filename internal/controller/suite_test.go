@@ -151,7 +151,7 @@ type runningOperator struct {
 func (o *runningOperator) start() {
 	manager, err := ctrl.NewManager(rest.CopyConfig(o.config), ctrl.Options{
 		Scheme:     scheme,
-		Cache:      CacheOptions(nil),
+		Cache:      CacheOptions(o.config, nil),
 		Client:     ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
