@@ -36,7 +36,8 @@ func (b *bench) watchRate(ctx context.Context, qps, burst float64) func() (total
 				break
 			}
 			now := time.Now()
-			level = min(burst, level+qps*now.Sub(filled).Seconds()) - (count - last)
+			// Requests may have come at any time since the last look, and so may use what was filled in since then.
+			level = min(burst, level+qps*now.Sub(filled).Seconds()-(count-last))
 			r.total, r.over = count-begin, max(r.over, -level)
 			last, filled = count, now
 			_ = pause(ctx, rateSampled)

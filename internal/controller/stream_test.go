@@ -29,7 +29,7 @@ func usual() *v1alpha1.JupicoCredential {
 			Namespace: "shop", Name: "payments", UID: "u", ResourceVersion: "7", Generation: 2, CreationTimestamp: noon,
 			Annotations: map[string]string{"a": "b"}, DeletionTimestamp: &noon,
 			ManagedFields: []metav1.ManagedFieldsEntry{{
-				Manager: "somebody", Operation: "Update", Time: &noon, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:spec":{}}`)},
+				Manager: "somebody", Operation: "Update", Time: &noon, FieldsV1: metav1.NewFieldsV1(`{"f:spec":{}}`),
 			}},
 		},
 		Spec: v1alpha1.JupicoCredentialSpec{
