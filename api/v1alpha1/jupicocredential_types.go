@@ -246,7 +246,7 @@ type TargetTemplate struct {
 	// +kubebuilder:validation:MaxProperties=32
 	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a label must be a valid name, such as team or shop.example/team"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.startsWith('app.kubernetes.io/') || !k.matches('^([^/]+[.])?(kubernetes[.]io|k8s[.]io|credentials[.]jupico[.]dev)/'))",message="labels under kubernetes.io, k8s.io (but app.kubernetes.io/) and credentials.jupico.dev have a meaning of their own: choose another name"
-	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['app.kubernetes.io/managed-by', 'app.kubernetes.io/instance', 'app.kubernetes.io/component'])",message="the labels managed-by, instance and component under app.kubernetes.io are set by the operator: leave them out"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['app.kubernetes.io/managed-by', 'app.kubernetes.io/component'])",message="the labels managed-by and component under app.kubernetes.io are set by the operator: leave them out"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
 	// annotations that the Secret has beside the operator's own. One that is taken off this list is taken off the Secret.

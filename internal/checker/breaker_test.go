@@ -35,7 +35,7 @@ func TestAnOutageCausesFewerAndFewerRequestsAndItsEndIsNoticed(t *testing.T) {
 				f.Clear()
 			}
 			before := f.Requests()
-			answer := f.ask(Request{Token: tokens[who], Namespace: fmt.Sprintf("n%d", who%7)})
+			answer := f.ask(Request{Token: tokens[who], Lane: fmt.Sprintf("n%d", who%7)})
 			minutes[passed/time.Minute] += f.Requests() - before
 			switch {
 			case !answer.RetryAt.IsZero():

@@ -13,7 +13,7 @@ import (
 // ticketGrace is how much later than it was told a ticket's holder may come, and still find it.
 const ticketGrace = 5 * time.Second
 
-// bucket deals an endpoint's slots. Who finds none leaves a ticket, which is a place in a lane of its namespace, and
+// bucket deals an endpoint's slots. Who finds none leaves a ticket, which is a place in a lane, and
 // the lanes are served in turn. There is nothing in the background: slots are dealt whenever somebody asks.
 type bucket struct {
 	limiter *rate.Limiter
@@ -22,7 +22,7 @@ type bucket struct {
 	lanes   []*lane // none is empty, and the first is served next
 }
 
-// ticket is shared by all who ask with the same token. It waits in the fastest of its askers' lanes.
+// ticket is shared by all who ask with the same token. It waits in the fastest of their lanes.
 type ticket struct {
 	id        identity
 	isGranted bool
@@ -159,7 +159,7 @@ func (b *bucket) next(now time.Time) *ticket {
 	return nil
 }
 
-// wait estimates when it is a ticket's turn. By the rate that is exact, but for namespaces that join. How long calls
+// wait estimates when it is a ticket's turn. By the rate that is exact, but for lanes that join. How long calls
 // take is a guess, and bounded, so that an endpoint which recovers is not left alone for long.
 func (b *bucket) wait(t *ticket, room *room, now time.Time) time.Duration {
 	if t.isGranted {

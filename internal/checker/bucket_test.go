@@ -6,7 +6,6 @@ package checker
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,12 +47,12 @@ func TestASingleCheckDoesNotWaitForAnotherNamespacesCrowd(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 20, Burst: 40, Workers: 16})
 	tokens := someTokens(t, crowd)
-	ask := func(who int) time.Time { return f.ask(Request{Token: tokens[who], Namespace: "crowd"}).RetryAt }
+	ask := func(who int) time.Time { return f.ask(Request{Token: tokens[who], Lane: "crowd"}).RetryAt }
 	f.simulate(crowd, time.Second, atOnce, ask)
 
 	begin, requests := f.clock.Now(), f.Requests()
 	var served Answer
-	first := f.ask(Request{Namespace: "single"})
+	first := f.ask(Request{Lane: "single"})
 	if wait := first.RetryAt.Sub(begin); wait <= 0 || wait > 3*time.Second/20 {
 		t.Fatalf("it is to wait for %s", wait)
 	}
@@ -66,7 +65,7 @@ func TestASingleCheckDoesNotWaitForAnotherNamespacesCrowd(t *testing.T) {
 		if who < crowd {
 			return ask(who)
 		}
-		served = f.ask(Request{Namespace: "single"})
+		served = f.ask(Request{Lane: "single"})
 		if n := f.Requests() - requests; n > 4 {
 			t.Errorf("it was served with %d others before it", n)
 		}
@@ -78,31 +77,6 @@ func TestASingleCheckDoesNotWaitForAnotherNamespacesCrowd(t *testing.T) {
 	}
 }
 
-func TestWhatSomebodyWaitsForDoesNotQueueBehindTheOverdueOfItsNamespace(t *testing.T) {
-	const overdue, changed = 1000, 10
-	f := start(t)
-	f.use(Options{QPS: 20, Burst: 1, Workers: 16})
-	f.passControl()
-	tokens := someTokens(t, overdue+changed)
-	order := []int{}
-	f.simulate(overdue+changed, 2*time.Second, func(who int) time.Duration {
-		if who < overdue {
-			return 0
-		}
-		return time.Second
-	}, func(who int) time.Time {
-		answer := f.ask(Request{Token: tokens[who], Namespace: "shop", Awaited: who >= overdue})
-		if answer.RetryAt.IsZero() {
-			order = append(order, who)
-		}
-		return answer.RetryAt
-	})
-	awaited := slices.DeleteFunc(slices.Clone(order), func(who int) bool { return who < overdue })
-	if len(awaited) < changed-1 || len(order) < 3*changed {
-		t.Errorf("of %d checks in 2 s, %d were awaited", len(order), len(awaited))
-	}
-}
-
 func TestNamespacesAreServedInTurn(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 10, Burst: 1, Workers: 16})
@@ -111,7 +85,7 @@ func TestNamespacesAreServedInTurn(t *testing.T) {
 	waits := map[string][]time.Duration{}
 	for i, token := range someTokens(t, 9) {
 		namespaces[i] = []string{"a", "a", "a", "a", "a", "b", "b", "b", "c"}[i]
-		answer := f.ask(Request{Token: token, Namespace: namespaces[i]})
+		answer := f.ask(Request{Token: token, Lane: namespaces[i]})
 		waits[namespaces[i]] = append(waits[namespaces[i]], answer.RetryAt.Sub(f.clock.Now()).Round(10*time.Millisecond))
 	}
 	// Those of b and c came later and pushed a's back, whose next look tells them.
@@ -120,7 +94,7 @@ func TestNamespacesAreServedInTurn(t *testing.T) {
 	f.simulate(9, time.Minute, func(who int) time.Duration {
 		return waits[namespaces[who]][who-map[string]int{"a": 0, "b": 5, "c": 8}[namespaces[who]]]
 	}, func(who int) time.Time {
-		answer := f.ask(Request{Token: tokens[who], Namespace: namespaces[who]})
+		answer := f.ask(Request{Token: tokens[who], Lane: namespaces[who]})
 		if answer.RetryAt.IsZero() {
 			order = append(order, namespaces[who])
 		}
@@ -164,7 +138,7 @@ func TestAllWhoNeedTheControlWaitForOneSlot(t *testing.T) {
 	f.wantRequests(1, 0)
 	var last Answer
 	for i, token := range someTokens(t, 5) {
-		last = f.ask(Request{Token: token, Namespace: fmt.Sprintf("n%d", i)})
+		last = f.ask(Request{Token: token, Lane: fmt.Sprintf("n%d", i)})
 	}
 	if n := f.gauge("jupico_checks_waiting"); n != 1 {
 		t.Errorf("%v tokens wait", n)
@@ -181,9 +155,9 @@ func TestEqualTokensShareATicket(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
 	f.passControl()
-	first := f.ask(Request{Namespace: "n0"}).RetryAt
+	first := f.ask(Request{Lane: "n0"}).RetryAt
 	for i := range 50 {
-		if got := f.ask(Request{Namespace: fmt.Sprintf("n%d", i)}).RetryAt; !got.Equal(first) {
+		if got := f.ask(Request{Lane: fmt.Sprintf("n%d", i)}).RetryAt; !got.Equal(first) {
 			t.Fatalf("asker %d is to come %s later", i, got.Sub(first))
 		}
 	}
@@ -200,14 +174,14 @@ func TestATicketMovesToTheFastestOfItsLanes(t *testing.T) {
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
 	f.passControl()
 	for _, token := range someTokens(t, 100) {
-		f.ask(Request{Token: token, Namespace: "crowd"})
+		f.ask(Request{Token: token, Lane: "crowd"})
 	}
-	last := f.ask(Request{Namespace: "crowd"}).RetryAt
+	last := f.ask(Request{Lane: "crowd"}).RetryAt
 	if wait := last.Sub(f.clock.Now()); wait < 100*time.Second {
 		t.Errorf("behind a crowd the wait is %s", wait)
 	}
 	for _, namespace := range []string{"single", "crowd"} {
-		if wait := f.ask(Request{Namespace: namespace}).RetryAt.Sub(f.clock.Now()); wait > 3*time.Second {
+		if wait := f.ask(Request{Lane: namespace}).RetryAt.Sub(f.clock.Now()); wait > 3*time.Second {
 			t.Errorf("in %s the wait is %s", namespace, wait)
 		}
 	}

@@ -32,13 +32,13 @@ type Endpoint struct {
 type Request struct {
 	Endpoint Endpoint
 	Token    credential.Token
-	// Namespace of the asker. Slots are dealt fairly between namespaces.
-	Namespace string
-	// Awaited: somebody waits for what comes of it, so that it does not queue behind what is checked once more.
-	Awaited bool
+	// Lane that the asker waits in, such as its namespace. Slots are dealt to the lanes in turn.
+	Lane string
 	// NotBefore is when the check must have begun at the earliest. Zero: any answer that may be shared serves. An endpoint
 	// that is left alone is left alone all the same: an answer without evidence may be older.
 	NotBefore time.Time
+	// Known is when the check began that the asker knows of. An acceptance must be of a later one. Zero: of any.
+	Known time.Time
 	// Latch is the longest that the asker lets a rejection of this token stand for a check. Zero: not at all.
 	Latch time.Duration
 	// Urgent: the asker cannot be deferred. Its slot is taken on credit. An answer that serves is taken all the same.
@@ -56,6 +56,8 @@ type Answer struct {
 	// RetryAt, when it is not zero, says that no check was made, mostly for want of a slot, and when to ask again. The
 	// place in the queue is kept until a little later.
 	RetryAt time.Time
+	// LatchedUntil is how long a shared rejection goes on standing for a check.
+	LatchedUntil time.Time
 	// MassRejection: this is a rejection, and most of the endpoint's tokens were rejected together.
 	MassRejection bool
 }

@@ -132,8 +132,8 @@ func (f *fixture) ask(request Request) Answer {
 	if request.Token.IsZero() {
 		request.Token = parse(f.t, goodToken)
 	}
-	if request.Namespace == "" {
-		request.Namespace = "shop"
+	if request.Lane == "" {
+		request.Lane = "shop"
 	}
 	return f.checker.Check(f.t.Context(), request)
 }

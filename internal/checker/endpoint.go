@@ -53,15 +53,6 @@ type asker struct {
 	id identity
 }
 
-// lane is where an asker queues. Each namespace has two that are served in turn, so that a new credential waits for few
-// of the checks that are overdue, and these for few of those.
-func (a *asker) lane() string {
-	if a.Awaited {
-		return a.Namespace + "/awaited"
-	}
-	return a.Namespace
-}
-
 // endpoint returns what is kept of an endpoint, or the result that says why it may not be asked.
 func (c *Checker) endpoint(where Endpoint) (*endpoint, *outcome.Result) {
 	canonical, err := jupico.CanonicalBaseURL(where.URL)
@@ -142,7 +133,11 @@ func (e *endpoint) admit(a asker) turn {
 	}
 	held := e.tokens.get(a.id, now)
 	if held.serves(a.Request, now) {
-		return turn{answer: e.shared(held.result, held.began, now)}
+		answer := e.shared(held.result, held.began, now)
+		if held.rejections > 0 {
+			answer.LatchedUntil = held.latchedUntil(a.Latch)
+		}
+		return turn{answer: answer}
 	}
 	if under := held.call; under != nil && !under.began.Before(a.NotBefore) {
 		return e.join(a, under, now)
@@ -159,8 +154,8 @@ func (e *endpoint) admit(a asker) turn {
 	if e.control.call != nil {
 		return e.join(a, e.control.call, now)
 	}
-	// It waits in a lane of its own, so that no namespace has to pay for it.
-	a.id, a.Namespace, a.Awaited = identity{}, "", false
+	// It waits in a lane of its own, so that no other has to pay for it.
+	a.id, a.Lane = identity{}, ""
 	return e.begin(a, &call{token: credential.RandomToken()}, now)
 }
 
@@ -183,7 +178,7 @@ func (e *endpoint) join(a asker, under *call, now time.Time) turn {
 func (e *endpoint) begin(a asker, fresh *call, now time.Time) turn {
 	if a.Urgent {
 		e.bucket.credit(now)
-	} else if retryAt, ok := e.bucket.take(a.id, a.lane(), &e.room, now); !ok {
+	} else if retryAt, ok := e.bucket.take(a.id, a.Lane, &e.room, now); !ok {
 		return turn{answer: Answer{RetryAt: retryAt}}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})

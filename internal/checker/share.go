@@ -72,7 +72,7 @@ func (t *token) serves(r Request, now time.Time) bool {
 	}
 	switch t.result.Outcome.Class() {
 	case outcome.Acceptance:
-		return now.Sub(t.began) < acceptanceServes
+		return t.began.After(r.Known) && now.Sub(t.began) < acceptanceServes
 	case outcome.Rejection:
 		return now.Before(t.latchedUntil(r.Latch))
 	case outcome.NoEvidence, outcome.Transient:

@@ -27,7 +27,7 @@ func TestAThousandAskersWithTenTokensCauseTenRequestsPerTTL(t *testing.T) {
 				begin, before := f.clock.Now(), f.Requests()
 				var waiting []Request
 				for i := range askers {
-					waiting = append(waiting, Request{Token: tokens[i%distinct], Namespace: fmt.Sprintf("n%d", i)})
+					waiting = append(waiting, Request{Token: tokens[i%distinct], Lane: fmt.Sprintf("n%d", i)})
 				}
 				for len(waiting) > 0 {
 					waiting = f.wave(waiting, workers)
@@ -170,7 +170,7 @@ func TestOneWrongPasswordOfFiftyResourcesCostsAFewRequestsADay(t *testing.T) {
 			wrong := someTokens(t, 1)[0]
 			f.simulate(askers, day, func(who int) time.Duration { return every * time.Duration(who) / askers },
 				func(who int) time.Time {
-					answer := f.ask(Request{Token: wrong, Latch: tc.latch, Namespace: fmt.Sprintf("n%d", who)})
+					answer := f.ask(Request{Token: wrong, Latch: tc.latch, Lane: fmt.Sprintf("n%d", who)})
 					wantResult(t, answer.Result, outcome.Rejected, "HTTP 401 auth_invalid_api_token")
 					return f.clock.Now().Add(every)
 				})
@@ -333,7 +333,7 @@ func TestACallThatItsMakerGivesUpIsMadeByAnother(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	given := make(chan Answer, 1)
 	go func() {
-		given <- f.checker.Check(ctx, Request{Endpoint: f.at, Token: parse(t, goodToken), Namespace: "shop"})
+		given <- f.checker.Check(ctx, Request{Endpoint: f.at, Token: parse(t, goodToken), Lane: "shop"})
 	}()
 	<-hold.arrived
 	other := f.begin(Request{})
@@ -356,7 +356,7 @@ func TestWhoGivesUpWaitingEndsNoCall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	given := make(chan Answer, 1)
 	go func() {
-		given <- f.checker.Check(ctx, Request{Endpoint: f.at, Token: parse(t, goodToken), Namespace: "shop"})
+		given <- f.checker.Check(ctx, Request{Endpoint: f.at, Token: parse(t, goodToken), Lane: "shop"})
 	}()
 	eventually(t, "joining", func() bool { return f.inside() == 2 })
 	cancel()

@@ -5,7 +5,6 @@ package controller
 
 import (
 	"context"
-	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -61,29 +60,18 @@ func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check de
 	return result
 }
 
-// ask has a token checked, by a request or by one of a moment ago that serves as well: it must be news, or begin now
-// where the check says so. It may be put off.
+// ask has a token checked, by a request or by another resource's that serves as well. It may be put off.
 func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, what *proof) decision.Outcome {
-	notBefore := what.began.Add(time.Nanosecond)
-	switch {
-	case check.Fresh && !s.facts.RequestedAt.IsZero() && !check.Urgent:
-		notBefore = s.facts.RequestedAt
-	case check.Fresh:
-		notBefore = r.clock.Now()
-	case what.began.IsZero():
-		notBefore = time.Time{}
-	}
 	answer := r.checker.Check(ctx, checker.Request{
-		Endpoint: what.endpoint, Token: what.token, Namespace: s.resource.Namespace,
-		NotBefore: notBefore, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
-		Awaited: check.Awaited,
+		Endpoint: what.endpoint, Token: what.token, Lane: laneOf(s.resource),
+		NotBefore: check.NotBefore, Known: what.began, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
 	})
 	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
 	if !answer.RetryAt.IsZero() {
 		log.Info("Put check off", "until", answer.RetryAt)
 		return decision.Outcome{Entry: check.Entry, RetryAt: answer.RetryAt}
 	}
-	what.began = answer.Began
+	s.asked = append(s.asked, asked{check.Entry, what, answer.Began})
 	ended := answer.Began
 	if !answer.Shared {
 		ended = r.clock.Now()
@@ -92,8 +80,17 @@ func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, wh
 	log.Info("Checked token", "outcome", answer.Outcome, "detail", answer.Detail, "duration", answer.Duration,
 		"shared", answer.Shared)
 	return decision.Outcome{
-		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended, Mass: answer.MassRejection,
+		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended,
+		LatchedUntil: answer.LatchedUntil, Mass: answer.MassRejection,
 	}
+}
+
+// laneOf shares the slots fairly between namespaces. What was never delivered does not queue behind what was.
+func laneOf(resource *v1alpha1.JupicoCredential) string {
+	if isNew(resource) {
+		return resource.Namespace + "/new"
+	}
+	return resource.Namespace
 }
 
 func otherForm(form v1alpha1.TokenForm) v1alpha1.TokenForm {

@@ -260,3 +260,26 @@ var _ = Describe("A status write", func() {
 		Expect(client.IgnoreNotFound(nil)).To(Succeed())
 	})
 })
+
+var _ = Describe("A mass rejection", func() {
+	It("is said to be one, since the cause is then likely Jupico's", func() {
+		var scenes []*scene
+		for range 4 {
+			s := newScene()
+			if len(scenes) > 0 { // all at one endpoint
+				s.emulator, s.url = scenes[0].emulator, scenes[0].url
+				s.emulator.AddAccount(s.login.username, s.login.password, jupicotest.Standard)
+			}
+			s.ready()
+			scenes = append(scenes, s)
+		}
+		for _, s := range scenes {
+			s.emulator.Revoke(s.login.username)
+			s.askForCheck()
+			s.expectReady("False", "Revoked")
+		}
+		Expect(message(scenes[0].get(), v1alpha1.ConditionReady)).NotTo(ContainSubstring("Most credentials"))
+		Expect(message(scenes[3].get(), v1alpha1.ConditionReady)).To(ContainSubstring("Most credentials"))
+		Expect(strings.Contains(logs.String(), "Noticed mass rejection")).To(BeTrue())
+	})
+})

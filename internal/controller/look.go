@@ -31,10 +31,20 @@ type sight struct {
 	// caProblem stands for the candidates' checks when the certificates could not be read. Else nil.
 	caProblem *outcome.Result
 	// target as the watch shows it. Nil when it does not exist.
-	target   *glimpse
-	warnings []string
+	target *glimpse
+	// warnings about what was cut off the source of an entry.
+	warnings [v1alpha1.MaxCredentials][]string
+	// asked are the checks that were made.
+	asked []asked
 	// retryRequestAt is when a check that was asked for too often may be made.
 	retryRequestAt time.Time
+}
+
+// asked is a token, of an entry or deployed, and when its check began.
+type asked struct {
+	entry int
+	token *proof
+	began time.Time
 }
 
 // look gathers the facts. On an unchanged resource it asks the API server nothing.
@@ -101,8 +111,7 @@ func (r *Reconciler) lookAtEndpoint(ctx context.Context, s *sight, known *memory
 func (r *Reconciler) lookAtSource(ctx context.Context, s *sight, known *memory, i int) error {
 	spec := &s.resource.Spec.Credentials[i]
 	entry := known.entry(spec.Name)
-	warnings, err := r.readSource(ctx, s.resource, spec, &entry.source)
-	if err != nil {
+	if err := r.readSource(ctx, s.resource, spec, &entry.source); err != nil {
 		return err
 	}
 	source := &s.facts.Sources[i]
@@ -116,9 +125,10 @@ func (r *Reconciler) lookAtSource(ctx context.Context, s *sight, known *memory, 
 	source.Status = &v1alpha1.SourceStatus{UID: entry.source.ref.UID, ResourceVersion: entry.source.ref.ResourceVersion}
 	source.Record = s.recordOf(known, i)
 	_, source.Proven = entry.proven.form(c)
+	source.Checked = source.Record != "" && entry.checkedFor == s.resource.Generation
 	source.Repeats = i > 0 && s.candidates[0] != nil && s.candidates[0].equal(c)
 	if source.Record == "" {
-		s.warnings = append(s.warnings, warnings...)
+		s.warnings[i] = entry.source.warnings
 	}
 	return nil
 }
@@ -193,6 +203,10 @@ func (r *Reconciler) recallDeployed(ctx context.Context, s *sight, known *memory
 	if known.deployed != nil || !isNeeded || left == nil {
 		return nil
 	}
+	isLeft := v1alpha1.SourceStatus{UID: left.UID, ResourceVersion: left.ResourceVersion}
+	if known.readBack == isLeft {
+		return nil // which did not help
+	}
 	endpoint, ok := endpointOfDeployed(deployed.Endpoint, s)
 	if !ok {
 		return nil
@@ -204,7 +218,8 @@ func (r *Reconciler) recallDeployed(ctx context.Context, s *sight, known *memory
 		}
 		return err
 	}
-	if secret.UID != left.UID || secret.ResourceVersion != left.ResourceVersion {
+	known.readBack = isLeft
+	if glimpseOf(secret).ref != isLeft {
 		return nil
 	}
 	if token, ok := credential.ParseToken(secret.Data[v1alpha1.TargetKeyToken]); ok {
@@ -222,7 +237,7 @@ func (s *sight) isActive(name string) bool {
 // The other environment's is never one, whatever a status says.
 func endpointOfDeployed(url string, s *sight) (checker.Endpoint, bool) {
 	if s.endpoint.URL == url {
-		return s.endpoint, true
+		return s.endpoint, s.caProblem == nil
 	}
 	return checker.Endpoint{URL: url}, url == environmentURL(s.resource.Spec.Environment)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
 )
 
 const (
@@ -41,6 +42,10 @@ type memory struct {
 	ca      caMemory
 	// deployed is the token in the target.
 	deployed *proof
+	// readBack is the target that it was last tried to be read back from.
+	readBack v1alpha1.SourceStatus
+	// behindSince is since when the cache has been behind. Zero when it is not.
+	behindSince time.Time
 
 	repairs  *rate.Limiter
 	rival    string // the field manager whose change was put right last
@@ -60,6 +65,8 @@ type entryMemory struct {
 	recorded *candidate
 	// proven is the candidate's token as the API accepted it.
 	proven *proof
+	// checkedFor is the generation of the spec that the candidate was checked for last.
+	checkedFor int64
 	// standard and newline are the candidate's tokens, in the two forms of a login.
 	standard, newline *proof
 }
@@ -96,9 +103,26 @@ func (m *memory) provenOf(s *sight, entry int) *proof {
 	return m.entry(s.resource.Spec.Credentials[entry].Name).proven
 }
 
-// record notes which candidates the status is about, once it is written, and forgets entries that are no more.
+// disown goes back to what the status tells of the target when a newer one could not be written: what the target holds
+// by now is nothing that anybody vouches for. After an error, nobody knows which of the two the status tells of.
+func (m *memory) disown(held *proof, err error) {
+	if m.deployed != held {
+		m.deployed = held
+		if err != nil {
+			m.deployed = nil
+		}
+	}
+}
+
+// record notes what the status is about, once it is written, and forgets entries that are no more.
 func (m *memory) record(s *sight) {
 	m.evaluated = true
+	for _, check := range s.asked {
+		check.token.began = check.began
+		if check.entry != decision.Deployed {
+			m.entry(s.resource.Spec.Credentials[check.entry].Name).checkedFor = s.resource.Generation
+		}
+	}
 	if s.resource.Spec.Suspend {
 		return // nothing was looked at
 	}
@@ -136,7 +160,7 @@ type proof struct {
 
 	token    credential.Token
 	endpoint checker.Endpoint
-	// began is when the last check that this process knows of began. Zero when there is none.
+	// began is when the last check began that is in the status. Zero when there is none.
 	began time.Time
 }
 
@@ -161,6 +185,7 @@ type sourceMemory struct {
 	credential credential.Credential
 	problem    string
 	detail     string
+	warnings   []string // about what was cut off
 }
 
 // caMemory is a ConfigMap's certificates as they were read last.

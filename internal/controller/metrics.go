@@ -189,5 +189,9 @@ func isOverdue(resource *v1alpha1.JupicoCredential, grace time.Duration, now tim
 	if len(status.Conditions) == 0 {
 		return now.Sub(resource.CreationTimestamp.Time) > grace
 	}
+	if accepted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCredentialAccepted); accepted != nil &&
+		accepted.Reason == v1alpha1.ReasonChecking { // whose first check is put off
+		return now.Sub(accepted.LastTransitionTime.Time) > grace
+	}
 	return status.NextCheckTime != nil && now.Sub(status.NextCheckTime.Time) > grace
 }

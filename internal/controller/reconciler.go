@@ -54,27 +54,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return ctrl.Result{}, nil // what becomes of the target is the garbage collector's to do
 	}
 	known := r.memories.get(resource)
-	if isBehind(resource, known) {
-		return ctrl.Result{RequeueAfter: cacheLag}, nil
+	if isBehind(resource, known, r.clock.Now()) {
+		return again(resource, cacheLag), nil
 	}
 	if wakeUp, ok, err := r.resume(ctx, resource, known); ok || err != nil {
-		return r.until(wakeUp, inTurn), err
+		return r.until(resource, wakeUp, false), err
 	}
 
+	held := known.deployed
 	findings, err := r.evaluate(ctx, resource, known)
 	if findings == nil {
 		return ctrl.Result{}, err
 	}
 	written, writeErr := r.writeStatus(ctx, resource, known, findings)
 	if !written {
-		return ctrl.Result{RequeueAfter: cacheLag}, writeErr
+		known.disown(held, writeErr)
+		return again(resource, cacheLag), writeErr
 	}
 	known.record(findings.sight)
 	r.announce(ctx, resource, findings)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.until(findings.wakeUp, findings.priority), nil
+	return r.until(resource, findings.wakeUp, findings.isExpected), nil
 }
 
 // findings are what an evaluation came to.
@@ -82,8 +84,8 @@ type findings struct {
 	status v1alpha1.JupicoCredentialStatus
 	wakeUp time.Time // zero: not before something happens
 	sight  *sight    // that the status is about
-	// priority in the work queue, at the wake-up.
-	priority int
+	// isExpected: at the wake-up, a check is to be made that was announced or waits for its slot.
+	isExpected bool
 }
 
 // evaluate proves, decides and delivers. An error means trouble with Kubernetes, and everything else is an outcome;
@@ -102,12 +104,9 @@ func (r *Reconciler) evaluate(
 	}
 	sight.facts.Now = r.clock.Now()
 	verdict := decision.Decide(sight.facts, plan, outcomes)
-	priority := inTurn
-	if verdict.IsExpected() {
-		priority = expected
-	}
+	isExpected := verdict.IsExpected()
 	if retryAt := verdict.BriefWait(); !retryAt.IsZero() {
-		return &findings{status: resource.Status, wakeUp: retryAt, sight: sight, priority: priority}, nil
+		return &findings{status: resource.Status, wakeUp: retryAt, sight: sight, isExpected: isExpected}, nil
 	}
 	target, err := r.deliver(ctx, sight, known, verdict)
 	if isGone(err) {
@@ -115,26 +114,40 @@ func (r *Reconciler) evaluate(
 	}
 	status, wakeUp := decision.Conclude(verdict, target)
 	wakeUp = decision.Earliest(wakeUp, sight.retryRequestAt)
-	return &findings{status: status, wakeUp: wakeUp, sight: sight, priority: priority}, err
+	return &findings{status: status, wakeUp: wakeUp, sight: sight, isExpected: isExpected}, err
 }
 
 // cacheLag is how long to wait for the cache to show our own last write.
 const cacheLag = 50 * time.Millisecond
 
-// The priorities in the work queue. What a restart finds unchanged has a lower one, that of the initial list, which
-// ends with the first look: the queue would keep it.
+// Priorities in the work queue. The initial list's low one, which the queue would otherwise keep, ends with the first
+// look.
 const (
-	inTurn = 0
-	// expected is whom the checker told when to come: its slot, which it has waited for, is given away when it is late.
-	expected = 1
+	routine    = 0
+	expected   = 1  // the checker told it when to come: its slot, which it has waited for, is given away when it is late
+	firstProof = 10 // somebody waits for it
 )
 
-func (r *Reconciler) until(wakeUp time.Time, priority int) ctrl.Result {
+func again(resource *v1alpha1.JupicoCredential, after time.Duration) ctrl.Result {
+	priority := routine
+	if isNew(resource) {
+		priority = firstProof
+	}
+	return ctrl.Result{RequeueAfter: after, Priority: &priority}
+}
+
+// isNew reports whether nothing was ever delivered.
+func isNew(resource *v1alpha1.JupicoCredential) bool { return resource.Status.Deployed == nil }
+
+func (r *Reconciler) until(resource *v1alpha1.JupicoCredential, wakeUp time.Time, isExpected bool) ctrl.Result {
 	if wakeUp.IsZero() {
 		return ctrl.Result{}
 	}
-	after := max(wakeUp.Sub(r.clock.Now()), time.Millisecond)
-	return ctrl.Result{RequeueAfter: after, Priority: &priority}
+	result := again(resource, max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
+	if isExpected {
+		*result.Priority += expected
+	}
+	return result
 }
 
 func keyOf(namespace, name string) types.NamespacedName {

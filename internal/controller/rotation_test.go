@@ -15,9 +15,11 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 )
 
 // consumer is an application: it reads the target and calls the API with what is in it, every few milliseconds.
@@ -219,5 +221,120 @@ var _ = Describe("A standby", func() {
 		s.expectTarget(second)
 		Expect(admin.Delete(ctx, s.target())).To(Succeed())
 		s.expectTarget(second)
+	})
+})
+
+var _ = Describe("One token of many resources", func() {
+	const many = 20
+	name := func(i int) string { return fmt.Sprintf("payments-%d", i) }
+	createMany := func(s *scene) {
+		GinkgoHelper()
+		for i := range many {
+			s.create(func(r *v1alpha1.JupicoCredential) { r.Name, r.Spec.Target.Name = name(i), "target-"+name(i) })
+		}
+	}
+	reasons := func(s *scene) map[string]int {
+		GinkgoHelper()
+		var resources v1alpha1.JupicoCredentialList
+		Expect(admin.List(ctx, &resources, client.InNamespace(s.namespace))).To(Succeed())
+		counts := map[string]int{}
+		for i := range resources.Items {
+			counts[condition(&resources.Items[i], v1alpha1.ConditionReady)]++
+		}
+		return counts
+	}
+
+	It("is checked once for all, and its rejection confirmed for all", func() {
+		s := newScene()
+		s.writeSource(s.login.data())
+		createMany(s)
+		Eventually(func() map[string]int { return reasons(s) }, soon, "50ms").Should(Equal(map[string]int{"True/Accepted": many}))
+		Expect(s.emulator.RequestsFor(s.login.token())).To(BeNumerically("<=", 3))
+
+		s.emulator.Revoke(s.login.username)
+		before := s.emulator.RequestsFor(s.login.token())
+		testClock.advance(5 * time.Minute)
+		s.poke()
+		Eventually(func() map[string]int { return reasons(s) }, 2*soon, "50ms").Should(Equal(map[string]int{"False/Revoked": many}))
+		Expect(s.emulator.RequestsFor(s.login.token())-before).To(BeNumerically("<=", 6), "of one rejection and its confirmations")
+	})
+
+	It("is latched for a new resource too", func() {
+		s := newScene()
+		wrong := newLogin()
+		s.writeSource(wrong.data())
+		s.create()
+		s.expectReady("False", "Rejected")
+		before := s.emulator.Requests()
+		createMany(s)
+		Eventually(func() map[string]int { return reasons(s) }, soon, "50ms").Should(Equal(map[string]int{"False/Rejected": many + 1}))
+		testClock.advance(3 * time.Minute)
+		s.poke()
+		Consistently(s.emulator.Requests, "2s").Should(Equal(before))
+	})
+})
+
+var _ = Describe("Many edits at once", func() {
+	It("cost one check for each entry, however many have to wait for a slot", func() {
+		const many = 40
+		s := newScene()
+		name := func(i int) string { return fmt.Sprintf("payments-%d", i) }
+		for i := range many {
+			first, second := "first-"+name(i), "second-"+name(i)
+			s.writeKey(first, s.newKey())
+			s.writeKey(second, s.newKey())
+			s.create(func(r *v1alpha1.JupicoCredential) {
+				r.Name, r.Spec.Target.Name = name(i), "target-"+name(i)
+				r.Spec.Credentials = []v1alpha1.Credential{keyEntry(first), keyEntry(second)}
+			})
+		}
+		behind := func() int {
+			var resources v1alpha1.JupicoCredentialList
+			Expect(admin.List(ctx, &resources, client.InNamespace(s.namespace))).To(Succeed())
+			n := 0
+			for i := range resources.Items {
+				r := &resources.Items[i]
+				if r.Generation != r.Status.ObservedGeneration || condition(r, v1alpha1.ConditionRedundant) != "True/BothAccepted" {
+					n++
+				}
+			}
+			return n
+		}
+		Eventually(behind, 4*soon, "100ms").Should(BeZero())
+		for _, interval := range []string{"10m", "20m", "40m"} {
+			before := s.emulator.Requests()
+			patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"checkInterval":"`+interval+`"}}`))
+			for i := range many {
+				r := &v1alpha1.JupicoCredential{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name(i)}}
+				Expect(admin.Patch(ctx, r, patch)).To(Succeed())
+			}
+			Eventually(behind, 4*soon, "100ms").Should(BeZero())
+			Expect(s.emulator.Requests()-before).To(BeNumerically("<=", 2*many+many/4), "a status that was refused may cost another")
+		}
+	})
+})
+
+var _ = Describe("A swap", func() {
+	It("that is taken back while it is carried out leaves the first in the target", func() {
+		s := newScene()
+		first, second := s.newKey(), s.newKey()
+		s.writeKey("first", first)
+		s.writeKey("second", second)
+		s.create(func(r *v1alpha1.JupicoCredential) {
+			r.Spec.Credentials = []v1alpha1.Credential{keyEntry("first"), keyEntry("second")}
+		})
+		s.expectCondition(v1alpha1.ConditionRedundant, "True", "BothAccepted")
+		s.expectTarget(first)
+		s.emulator.Inject(jupicotest.Fault{Latency: time.Second})
+		checked := s.emulator.RequestsFor(second)
+		s.useEntries(keyEntry("second"), keyEntry("first"))
+		Eventually(func() int { return s.emulator.RequestsFor(second) }, soon, "5ms").Should(BeNumerically(">", checked))
+		s.useEntries(keyEntry("first"), keyEntry("second"))
+		s.emulator.Clear()
+		Eventually(func() int64 { r := s.get(); return r.Generation - r.Status.ObservedGeneration }, soon, "20ms").
+			Should(BeZero())
+		s.expectTarget(first)
+		Consistently(s.targetToken, "1s").Should(Equal(first))
+		Expect(s.get().Status.Deployed.Credential).To(Equal("first"))
 	})
 })

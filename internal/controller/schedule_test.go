@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 )
 
 // auditedCalls counts the operator's calls about a namespace, as the API server saw them: "get secrets" and so on.
@@ -75,6 +76,22 @@ var _ = Describe("The schedule", func() {
 		Expect(auditedCalls(s.namespace)).To(Equal(map[string]int{
 			"get secrets": 1, "create secrets": 1, "patch jupicocredentials/status": 1 + checks,
 		}))
+	})
+
+	It("makes no check twice when its outcome could not be written at first", func() {
+		s := newScene()
+		s.ready()
+		last := s.get().Status.LastCheckTime
+		s.emulator.Inject(jupicotest.Fault{Latency: 500 * time.Millisecond})
+		testClock.advance(5 * time.Minute)
+		touch := func(value string) {
+			s.edit(func(r *v1alpha1.JupicoCredential) { metav1.SetMetaDataAnnotation(&r.ObjectMeta, "touched", value) })
+		}
+		touch("so that the check is made")
+		Eventually(func() int { return s.emulator.RequestsFor(s.login.token()) }, soon, "5ms").Should(Equal(2))
+		touch("while it is under way")
+		Eventually(func() *metav1.Time { return s.get().Status.LastCheckTime }, soon, "20ms").ShouldNot(Equal(last))
+		Expect(s.emulator.RequestsFor(s.login.token())).To(Equal(2))
 	})
 
 	It("is resumed from status after a restart, without a check and without a call", func() {

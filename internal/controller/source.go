@@ -18,28 +18,29 @@ import (
 
 // readSource brings what is known of the source up to date. It reads the Secret only when the watch shows another
 // resourceVersion than the one that was read, and before it is called missing: a watch may be behind the very manifest
-// that holds both. Warnings come only with what was read now.
+// that holds both.
 func (r *Reconciler) readSource(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, entry *v1alpha1.Credential, known *sourceMemory,
-) ([]string, error) {
+) error {
 	name, watch := entry.SecretName(), r.secrets.in(resource.Namespace)
 	seen := watch.peek(keyOf(resource.Namespace, name))
 	isMissing := seen == nil && known.problem == v1alpha1.ReasonSourceNotFound
 	isUnchanged := seen != nil && known.ref == seen.ref && known.generation == resource.Generation
 	if known.secret == name && (isMissing || isUnchanged) {
-		return nil, nil
+		return nil
 	}
 	secret := &corev1.Secret{}
 	if err := r.live.Get(ctx, keyOf(resource.Namespace, name), secret); err != nil {
 		if apierrors.IsNotFound(err) {
 			*known = sourceNotFound(name)
-			return nil, nil
+			return nil
 		}
-		return nil, err
+		return err
 	}
 	watch.saw(secret)
 	*known = sourceMemory{secret: name, ref: glimpseOf(secret).ref, generation: resource.Generation}
-	return parse(entry, secret.Data, known), nil
+	known.warnings = parse(entry, secret.Data, known)
+	return nil
 }
 
 func sourceNotFound(name string) sourceMemory {
@@ -120,9 +121,10 @@ func (r *Reconciler) readCA(ctx context.Context, resource *v1alpha1.JupicoCreden
 		}
 		return err
 	}
-	seen = watch.saw(configMap)
+	watch.saw(configMap)
 	*known = caMemory{
-		configMap: reference.Name, ref: seen.ref, generation: resource.Generation, pem: configMap.Data[key],
+		configMap: reference.Name, ref: glimpseOf(configMap).ref, generation: resource.Generation,
+		pem: configMap.Data[key],
 	}
 	if known.pem == "" {
 		known.problem = fmt.Sprintf("ConfigMap %q has no key %q, or nothing in it", reference.Name, key)

@@ -24,17 +24,24 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/render"
 )
 
+// longestCacheLag is how long the cache may be behind. A cluster that was restored counts from an earlier version.
+const longestCacheLag = 10 * time.Second
+
 // maxEventNote bounds an event's note, which the API server bounds at 1,024 bytes.
 const maxEventNote = 1000
 
 // isBehind reports whether the cache does not show our own last status yet. What was decided on it would be decided
 // twice, and then refused.
-func isBehind(resource *v1alpha1.JupicoCredential, known *memory) bool {
-	if known.statusVersion == "" {
+func isBehind(resource *v1alpha1.JupicoCredential, known *memory, now time.Time) bool {
+	order, err := resourceversion.CompareResourceVersion(resource.ResourceVersion, known.statusVersion)
+	if known.statusVersion == "" || err != nil || order >= 0 {
+		known.behindSince = time.Time{}
 		return false
 	}
-	order, err := resourceversion.CompareResourceVersion(resource.ResourceVersion, known.statusVersion)
-	return err == nil && order < 0
+	if known.behindSince.IsZero() {
+		known.behindSince = now
+	}
+	return now.Sub(known.behindSince) < longestCacheLag
 }
 
 // resume lets a resource that was left in order before a restart be, until its next check is due, without reading a
@@ -165,9 +172,11 @@ func leaveOut[T any](before, after *T, isChanged *bool) {
 
 // announce makes events of what a user should see happen.
 func (r *Reconciler) announce(ctx context.Context, resource *v1alpha1.JupicoCredential, f *findings) {
-	for _, warning := range f.sight.warnings {
-		r.events.Eventf(resource, nil, corev1.EventTypeWarning, v1alpha1.ReasonSourceCleaned,
-			resource.Spec.Credentials[0].Name, "%s", warning)
+	for i, warnings := range f.sight.warnings {
+		for _, warning := range warnings {
+			r.events.Eventf(resource, nil, corev1.EventTypeWarning, v1alpha1.ReasonSourceCleaned,
+				resource.Spec.Credentials[i].Name, "%s", warning)
+		}
 	}
 	transition := decision.FindTransition(&resource.Status, &f.status)
 	if transition == nil {

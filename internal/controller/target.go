@@ -334,6 +334,20 @@ func (r *Reconciler) letGo(ctx context.Context, resource *v1alpha1.JupicoCredent
 	if !isOurs(secret, resource) {
 		return nil
 	}
+	return unsaid(r.partWith(ctx, resource, secret))
+}
+
+// unsaid leaves out the words of the API server, in which a policy may repeat values, but where it says by itself that
+// somebody was faster or that all is going anyway.
+func unsaid(err error) error {
+	if err == nil || apierrors.IsConflict(err) || isGone(err) {
+		return err
+	}
+	return fmt.Errorf("letting go of the former target Secret: %s", apierrors.ReasonForError(err))
+}
+
+// partWith releases or deletes a former target.
+func (r *Reconciler) partWith(ctx context.Context, resource *v1alpha1.JupicoCredential, secret *corev1.Secret) error {
 	key := client.ObjectKeyFromObject(secret)
 	if resource.Spec.Target.CreationPolicy == v1alpha1.CreationPolicyOrphan {
 		render.Release(secret, resource.Name)

@@ -251,42 +251,41 @@ func (w *watched) Delete(object any) error {
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: with what a list told, and what is mentioned and not in it is no more.
+// Replace implements cache.ReflectorStore: what a list tells is taken as it is, since a cluster that was restored counts
+// from an earlier version, and what is mentioned and not in it is no more.
 func (w *watched) Replace(objects []any, _ string) error {
-	listed := map[types.NamespacedName]bool{}
+	listed := map[types.NamespacedName]*glimpse{}
 	for _, object := range objects {
 		accessor, err := metadataOf(object)
 		if err != nil {
 			return err
 		}
-		listed[types.NamespacedName{Namespace: accessor.Namespace, Name: accessor.Name}] = true
-		if err := w.Update(object); err != nil {
-			return err
-		}
+		name := types.NamespacedName{Namespace: intern(accessor.Namespace), Name: accessor.Name}
+		listed[name] = glimpseOf(accessor)
 	}
-	for _, name := range w.endList(listed) {
+	gone := w.endList(listed)
+	for name, now := range listed {
+		w.changed(name, now)
+	}
+	for _, name := range gone {
 		w.changed(name, nil)
 	}
 	w.once.Do(func() { close(w.hasList) })
 	return nil
 }
 
-// endList returns what was known and is not in the list.
-func (w *watched) endList(listed map[types.NamespacedName]bool) []types.NamespacedName {
+// endList puts a list in place of what was known, and returns what was there and is not in it. What is mentioned and not
+// there is asked for again when somebody looks for it.
+func (w *watched) endList(listed map[types.NamespacedName]*glimpse) []types.NamespacedName {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.others, w.coming = w.coming, nil
 	var gone []types.NamespacedName
 	for name, now := range w.known {
-		switch {
-		case listed[name]:
-		case now != nil:
+		if now != nil && listed[name] == nil {
 			gone = append(gone, name)
-			fallthrough
-		default: // it may be mentioned no longer; if it is, that is said again
-			delete(w.known, name)
 		}
 	}
+	w.known, w.others, w.coming = listed, w.coming, nil
 	return gone
 }
 

@@ -111,6 +111,8 @@ func (w *watching) wantAsked(times int) {
 
 func (w *watching) wantWoken(names ...string) {
 	w.t.Helper()
+	slices.Sort(w.woken)
+	slices.Sort(names)
 	if !slices.Equal(w.woken, names) {
 		w.t.Errorf("woken for %q, want %q", w.woken, names)
 	}
@@ -192,6 +194,16 @@ func TestAnEventThatIsBehindDoesNotUndoWhatWasSeen(t *testing.T) {
 	w.event(watch.Added, secretOf("a", "1", 7))
 	w.event(watch.Deleted, secretOf("a", "1", 8))
 	if got := w.look("a"); got == nil || got.ref != (v1alpha1.SourceStatus{UID: "2", ResourceVersion: "10"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestANewListIsTakenAsItIsWhateverItsVersions(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"] = true
+	w.relist(secretOf("a", "1", 100))
+	w.relist(secretOf("a", "1", 5)) // the cluster was restored
+	if got := w.look("a"); got == nil || got.ref.ResourceVersion != "5" {
 		t.Errorf("got %+v", got)
 	}
 }

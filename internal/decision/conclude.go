@@ -95,10 +95,11 @@ func Rest(resource *v1alpha1.JupicoCredential, now time.Time) (time.Time, bool) 
 		facts.Sources[i].Record = name
 	}
 	verdict := Decide(facts, Plan{}, nil)
+	next := nextCheck(&verdict.history, false)
 	view := newView(verdict, Target{})
 	becameStale := view.stale && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionCredentialAccepted)
-	wakeUp := view.wakeUp(status.NextCheckTime)
-	return wakeUp, now.Before(wakeUp) && !becameStale
+	wakeUp := view.wakeUp(next)
+	return wakeUp, next != nil && now.Before(wakeUp) && !becameStale
 }
 
 // compact leaves out of the deployed token's record what the active entry's says too.

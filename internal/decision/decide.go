@@ -254,9 +254,12 @@ func (s schedule) enter(record *v1alpha1.CheckRecord, o *Outcome, anew bool, now
 		at = o.Ended // whose ever request it was: what falls together is checked together the next time too
 	}
 	s.advance(record, o.Outcome, at.Truncate(time.Second))
-	earliest := now.Truncate(time.Second).Add(max(min(o.RetryAfter, longestRetry), shortestWait))
+	earliest := now.Add(max(min(o.RetryAfter, longestRetry), shortestWait))
+	if o.LatchedUntil.After(earliest) && record.Verdict == v1alpha1.VerdictRejected { // and so confirmed
+		earliest = o.LatchedUntil
+	}
 	if record.NextCheckTime.Time.Before(earliest) {
-		record.NextCheckTime = timestamp(earliest)
+		record.NextCheckTime = timestamp(earliest.Add(time.Second - 1)) // not a moment too early
 	}
 }
 

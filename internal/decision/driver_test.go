@@ -59,6 +59,8 @@ type world struct {
 	putOff func(p proof) time.Duration
 	// mass: whatever is answered, most credentials were rejected together.
 	mass bool
+	// latched is how long rejections stand for checks, as those of other resources.
+	latched time.Duration
 	// latency of each request.
 	latency  time.Duration
 	requests []request
@@ -88,6 +90,7 @@ type process struct {
 	evaluated  bool
 	recorded   map[string]*candidate // by the entry's name
 	proven     map[string]*proof
+	checkedFor map[string]int64 // generation
 	deployed   *proof
 	asked      string
 	askedAt    time.Time
@@ -320,7 +323,7 @@ func (w *world) reconcile() {
 		return
 	}
 	f, recorded := w.look()
-	began := w.now
+	began, held := w.now, w.process.deployed
 	plan := decision.NewPlan(f)
 	if f.Resource.Spec.Suspend && !plan.IsEmpty() {
 		w.t.Fatalf("plans checks while suspended: %+v", plan)
@@ -336,12 +339,21 @@ func (w *world) reconcile() {
 	}
 	if w.conflicts > 0 {
 		w.conflicts--
+		w.process.deployed = held
 		w.forget(outcomes)
 		w.wakeUp = w.now.Add(50 * time.Millisecond)
 		return
 	}
 	w.store(status)
 	w.process.evaluated, w.process.recorded = true, recorded
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Entry != decision.Deployed && o.RetryAt.IsZero() {
+			if w.process.checkedFor == nil {
+				w.process.checkedFor = map[string]int64{}
+			}
+			w.process.checkedFor[w.resource.Spec.Credentials[o.Entry].Name] = w.resource.Generation
+		}
+	}
 	if transition := decision.FindTransition(&before.Status, &w.resource.Status); transition != nil {
 		w.events = append(w.events, *transition)
 	}
@@ -507,6 +519,7 @@ func (w *world) lookAtSource(s *decision.Source, i int, c *candidate) {
 		s.Status, s.Login = &ref, !source.key
 		s.Record = w.recordOf(i, c)
 		_, s.Proven = w.process.proven[w.resource.Spec.Credentials[i].Name].form(c)
+		s.Checked = s.Record != "" && w.process.checkedFor[w.resource.Spec.Credentials[i].Name] == w.resource.Generation
 		s.Repeats = i > 0 && w.candidateOf(0) != nil && *w.candidateOf(0) == *c
 	}
 }
@@ -571,7 +584,7 @@ func (w *world) check(f decision.Facts, plan decision.Plan) []decision.Outcome {
 		outcomes = append(outcomes, w.makeCheck(f, check))
 	}
 	for _, check := range decision.FollowUp(f, outcomes) {
-		if !check.Urgent || !check.Fresh {
+		if !check.Urgent || check.NotBefore.IsZero() {
 			w.t.Fatalf("follows up with %+v", check)
 		}
 		outcomes = append(outcomes, w.makeCheck(f, check))
@@ -655,7 +668,11 @@ func (w *world) ask(entry int, p proof) decision.Outcome {
 		e.rejections++
 	case outcome.NoEvidence, outcome.Transient:
 	}
-	return decision.Outcome{Entry: entry, Result: result, Began: began, Ended: w.now, Mass: w.mass}
+	o := decision.Outcome{Entry: entry, Result: result, Began: began, Ended: w.now, Mass: w.mass}
+	if w.latched > 0 && result.Outcome.Class() == outcome.Rejection {
+		o.LatchedUntil = w.now.Add(w.latched)
+	}
+	return o
 }
 
 // deliver writes the target, and reports whether the API server failed.

@@ -778,6 +778,7 @@ func (w *world) stray(random *rand.Rand) string {
 		}},
 		{"allow", func() { w.refusal = decision.Target{} }},
 		{"conflict", func() { w.conflicts = 1 }},
+		{"conflict, and then something else", func() { w.conflicts = 1; w.reconcile() }},
 	}
 	step := steps[random.IntN(len(steps))]
 	step.do()

@@ -12,6 +12,7 @@
 package decision
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -57,6 +58,8 @@ type Source struct {
 	Record string
 	// Proven: this process saw the candidate accepted, so that it may be written.
 	Proven bool
+	// Checked: the candidate was checked since the spec was edited, by a check that the status tells of.
+	Checked bool
 	// MakesDeployed: the deployed token is, at its endpoint, one that this source makes too, in the form DeployedForm
 	// (empty for an API key).
 	MakesDeployed bool
@@ -78,6 +81,8 @@ type Outcome struct {
 	OtherRejected bool
 	// Began and Ended are the times of the request, which may have been another resource's.
 	Began, Ended time.Time
+	// LatchedUntil is how long a rejection of a moment ago, when it stands for a check, goes on doing so.
+	LatchedUntil time.Time
 	// Mass: most credentials of the endpoint were rejected together.
 	Mass bool
 	// RetryAt, when not zero, says that the check could not be made yet, and when to come back for it. There is no Result
@@ -101,10 +106,12 @@ func (f Facts) SpecEdited() bool {
 	return f.Resource.Generation != f.Resource.Status.ObservedGeneration
 }
 
-// Unwritten reports whether the last write of the target did not succeed, or did not last. The target then may be as
-// the status left it, and yet not as it should be.
+// Unwritten reports whether the target could not be written the last time, or the write did not last. The target then
+// may be as the status left it, and yet not as it should be.
 func (f Facts) Unwritten() bool {
 	synced := meta.FindStatusCondition(f.Resource.Status.Conditions, v1alpha1.ConditionSecretSynced)
-	return synced != nil &&
-		(synced.Reason == v1alpha1.ReasonTargetWriteFailed || synced.Reason == v1alpha1.ReasonTargetContested)
+	return synced != nil && slices.Contains([]string{
+		v1alpha1.ReasonTargetWriteFailed, v1alpha1.ReasonTargetContested, v1alpha1.ReasonTargetConflict,
+		v1alpha1.ReasonTemplateError,
+	}, synced.Reason)
 }

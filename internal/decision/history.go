@@ -58,7 +58,7 @@ func (f Facts) recallEntry(i int) v1alpha1.CredentialStatus {
 	entry.Verdict = v1alpha1.VerdictUnknown
 	if recorded := recordOf(&f.Resource.Status, f.recordName(i)); recorded != nil {
 		entry = *recorded.DeepCopy()
-		makeGood(&entry.CheckRecord)
+		f.makeGood(&entry.CheckRecord)
 	}
 	entry.Name = f.Resource.Spec.Credentials[i].Name // which is but a label, and may have been changed
 	return entry
@@ -70,13 +70,13 @@ func (h *history) recallDeployed(f Facts) {
 		return
 	}
 	h.deployed = status.Deployed.DeepCopy()
-	makeGood(&h.deployed.CheckRecord)
+	f.makeGood(&h.deployed.CheckRecord)
 	recorded := recordOf(status, h.deployed.Credential)
 	if h.deployed.LastCheckTime != nil || recorded == nil {
 		return
 	}
 	h.deployed.CheckRecord = recorded.DeepCopy().CheckRecord
-	makeGood(&h.deployed.CheckRecord)
+	f.makeGood(&h.deployed.CheckRecord)
 	for i := range h.entries {
 		if f.recordName(i) == h.deployed.Credential {
 			h.active = i
@@ -105,7 +105,7 @@ func (h *history) meet(f Facts) {
 		default: // of another form, and so another token
 			continue
 		}
-		h.active = i
+		h.active, h.deployed.Endpoint = i, f.Endpoint
 		return
 	}
 }
@@ -126,8 +126,14 @@ func recordOf(status *v1alpha1.JupicoCredentialStatus, name string) *v1alpha1.Cr
 	return nil
 }
 
-// makeGood sees to it that a record holds together, whoever edited the status.
-func makeGood(record *v1alpha1.CheckRecord) {
+// makeGood sees to it that a record holds together, whoever edited the status, and whatever clock it was written by.
+func (f Facts) makeGood(record *v1alpha1.CheckRecord) {
+	if accepted := record.LastAcceptedTime; accepted != nil && accepted.After(f.Now) {
+		record.LastAcceptedTime = timestamp(f.Now)
+	}
+	if next := record.NextCheckTime; next != nil && next.Sub(f.Now) > scheduleOf(f.Resource).longestWait() {
+		record.NextCheckTime = timestamp(f.Now)
+	}
 	isAccepted := record.Verdict == v1alpha1.VerdictAccepted && record.LastAcceptedTime != nil
 	isRejected := record.Verdict == v1alpha1.VerdictRejected && record.Reason != ""
 	if !isAccepted && !isRejected {

@@ -29,6 +29,10 @@ func (s view) acceptedMessage() string {
 
 func (s view) failedOverMessage() string {
 	first := &s.entries[0]
+	if first.Verdict == v1alpha1.VerdictAccepted && s.sources[0].Problem == "" {
+		return fmt.Sprintf("Credential %q stands in for %q, and Secret %q holds its token. Jupico accepts %q again: once it "+
+			"has done so twice in a row, that is preferred again.", s.entryName(), first.Name, s.targetName(), first.Name)
+	}
 	return fmt.Sprintf("Credential %q stands in for %q (%s), and Secret %q holds its token. Put a valid credential into "+
 		"Secret %q: once Jupico accepts it, it is preferred again.",
 		s.entryName(), first.Name, s.standing(0), s.targetName(), s.resource.Spec.Credentials[0].SecretName())

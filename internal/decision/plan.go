@@ -28,10 +28,8 @@ type Check struct {
 	Form  v1alpha1.TokenForm // to be tried first; empty for an API key
 	// BothForms: when that form is Rejected, try the other one in the same round.
 	BothForms bool
-	// Fresh: only a request that begins now will do, not another resource's of a moment ago.
-	Fresh bool
-	// Awaited: it is not one more check of what is known, but the first, or one that a change or a user asks for.
-	Awaited bool
+	// NotBefore is when the check must have begun at the earliest. Zero: another resource's of a moment ago will do.
+	NotBefore time.Time
 	// Urgent: the token in the target was rejected, and this check may find another. It is not put off.
 	Urgent bool
 }
@@ -60,8 +58,7 @@ func NewPlan(f Facts) Plan {
 		return Plan{Announce: true}
 	}
 	if h.parted() && f.DeployedKnown && f.isDue(&h.deployed.CheckRecord, by) {
-		isFresh := f.checkRequested() || isFreshNeeded(&h.deployed.CheckRecord)
-		p.Checks = append(p.Checks, Check{Entry: Deployed, Fresh: isFresh})
+		p.Checks = append(p.Checks, Check{Entry: Deployed, NotBefore: f.notBefore(&h.deployed.CheckRecord)})
 	}
 	return p
 }
@@ -91,10 +88,7 @@ func (h *history) anyDue(f Facts, now time.Time) bool {
 
 func (f Facts) checkOf(h *history, i int) Check {
 	entry := &h.entries[i]
-	check := Check{
-		Entry: i, Fresh: f.checkRequested() || isFreshNeeded(&entry.CheckRecord),
-		Awaited: f.checkRequested() || f.SpecEdited() || f.TargetDrifted || entry.LastCheckTime == nil,
-	}
+	check := Check{Entry: i, NotBefore: f.notBefore(&entry.CheckRecord)}
 	if f.Sources[i].Login {
 		check.Form = cmp.Or(entry.TokenForm, v1alpha1.TokenFormStandard)
 		check.BothForms = f.checkRequested() || f.SpecEdited() || isUndecided(&entry.CheckRecord)
@@ -102,9 +96,17 @@ func (f Facts) checkOf(h *history, i int) Check {
 	return check
 }
 
-// isFreshNeeded reports whether evidence of before will not do: to confirm a rejection, and on the way back after one.
-func isFreshNeeded(record *v1alpha1.CheckRecord) bool {
-	return unconfirmed(record) || record.LastRejected != nil && record.ConsecutiveAccepted == 1
+// notBefore is when a check must have begun that is asked for, or that confirms a rejection. Where many wait for the
+// same, one serves them all.
+func (f Facts) notBefore(record *v1alpha1.CheckRecord) time.Time {
+	switch {
+	case f.checkRequested():
+		return f.RequestedAt
+	case unconfirmed(record):
+		return record.LastCheckTime.Add(leastConfirmation)
+	default:
+		return time.Time{}
+	}
 }
 
 // isUndecided reports whether no form of these bytes was decided on. A form that never meets evidence is given up.
@@ -114,17 +116,21 @@ func isUndecided(record *v1alpha1.CheckRecord) bool {
 }
 
 func (f Facts) candidateIsDue(h *history, i int, by time.Time) bool {
-	source, record := &f.Sources[i], &h.entries[i].CheckRecord
+	source := &f.Sources[i]
 	if source.Problem != "" {
 		return false
 	}
-	// What is written must have been accepted by this process, not only according to a status that anybody may edit. That
-	// is tried at once, and then on schedule.
+	isEdited := f.SpecEdited() && !source.Checked
+	return isEdited || f.mustBeProven(h, i) || f.isDue(&h.entries[i].CheckRecord, by)
+}
+
+// mustBeProven reports whether a candidate may be written that this process did not see accepted: what a status says
+// alone, anybody may have put there. That is tried at once, and then on schedule.
+func (f Facts) mustBeProven(h *history, i int) bool {
+	source, record := &f.Sources[i], &h.entries[i].CheckRecord
 	mayBeWritten := h.deployed == nil || h.parted() || h.deployed.Verdict == v1alpha1.VerdictRejected ||
 		(f.TargetDrifted || f.Unwritten()) && i == h.active
-	mustBeProven := mayBeWritten && !source.Proven && record.Verdict == v1alpha1.VerdictAccepted &&
-		lastCheckGaveEvidence(record)
-	return f.SpecEdited() || mustBeProven || f.isDue(record, by)
+	return mayBeWritten && !source.Proven && record.Verdict == v1alpha1.VerdictAccepted && lastCheckGaveEvidence(record)
 }
 
 // isDue reports whether a check is due: one that was never planned is. Only an accepted token comes along before its
@@ -157,9 +163,11 @@ func FollowUp(f Facts, outcomes []Outcome) []Check {
 	}
 	var checks []Check
 	for i := range h.entries {
-		isStandby := i != h.active && f.Sources[i].Problem == "" && h.entries[i].Verdict == v1alpha1.VerdictAccepted
+		entry := &h.entries[i]
+		isStandby := i != h.active && f.Sources[i].Problem == "" &&
+			entry.Verdict == v1alpha1.VerdictAccepted && entry.ConsecutiveRejected == 0
 		if isStandby && !v.acceptedAfterRejection(i) {
-			checks = append(checks, Check{Entry: i, Form: h.entries[i].TokenForm, Fresh: true, Urgent: true})
+			checks = append(checks, Check{Entry: i, Form: entry.TokenForm, NotBefore: v.rejection.Ended, Urgent: true})
 		}
 	}
 	return checks

@@ -35,6 +35,8 @@ const (
 	// shortestWait is the least time between two evaluations for the sake of one record.
 	shortestWait = time.Second
 
+	// leastConfirmation is the least time after which a check confirms a rejection, whoever's it is.
+	leastConfirmation = 2 * time.Second
 	// shortestConfirmation and the two seconds beyond it are the wait before a first rejection is confirmed.
 	shortestConfirmation = 3 * time.Second
 
@@ -171,6 +173,11 @@ func (s schedule) share() float64 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(s.uid))
 	return float64(h.Sum32()) / (1 << 32)
+}
+
+// longestWait is more than any wait that is planned. What is further off was planned by a clock that ran ahead.
+func (s schedule) longestWait() time.Duration {
+	return 2*max(s.interval, longestLatch) + longestRetry
 }
 
 func timestamp(t time.Time) *metav1.Time {

@@ -783,3 +783,50 @@ func TestTimesInStatusAreWholeSeconds(t *testing.T) {
 		}
 	}
 }
+
+func TestRetryAfterIsNotCutShortByAFractionOfASecond(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.down[sandboxURL] = outcome.Result{Outcome: outcome.RateLimited, RetryAfter: 60 * s}
+	w.now = w.wakeUp.Add(300 * time.Millisecond)
+	until := w.now.Add(60 * s)
+	w.reconcile()
+	if w.wakeUp.Before(until) || w.wakeUp.After(until.Add(s)) {
+		t.Errorf("told to wait until %s, it comes at %s", until, w.wakeUp)
+	}
+}
+
+func TestAStatusOfAClockThatRanAheadDoesNotStopTheChecks(t *testing.T) {
+	t.Parallel()
+	for _, rests := range []bool{false, true} {
+		w := newWorld(t, sandbox)
+		w.rest, w.light = rests, true // since the transitions are yet to come
+		w.now = start.Add(48 * h)
+		delivered(w)
+		w.stop()
+		w.now = start
+		requests := len(w.requests)
+		w.happens()
+		w.run(6 * m)
+		if len(w.requests) == requests {
+			t.Errorf("rests %t: nothing was checked, with the status\n%s", rests, w.dump())
+		}
+	}
+}
+
+func TestARejectionThatStandsForACheckIsNotAskedAgainBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.latched = 40 * m
+	w.writeSource("bad")
+	if got := w.next(); got < 39*m || got > 41*m {
+		t.Errorf("the next check is in %s", got)
+	}
+	delivered(w)
+	w.answer("good", outcome.Rejected)
+	w.step()
+	if got := w.next(); got > 6*s {
+		t.Errorf("a first rejection is confirmed in %s", got)
+	}
+}

@@ -468,3 +468,105 @@ func TestAFailoverIsNotPutOff(t *testing.T) {
 	w.step()
 	w.expectTarget("key")
 }
+
+func TestASwapThatIsTakenBackWhileItsStatusIsRefusedLeavesTheFirstInTheTarget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	swap := func() {
+		c := w.resource.Spec.Credentials
+		c[0], c[1] = c[1], c[0]
+		w.resource.Generation++
+	}
+	swap()
+	w.conflicts = 1
+	w.reconcile() // which writes the target, but not the status
+	w.expectTarget("key")
+	swap()
+	w.happens()
+	w.expectTarget("good")
+	w.answer("key", outcome.Rejected) // whoever revokes what is not active does no harm
+	w.run(30 * m)
+	w.expectTarget("good")
+	w.expectReady("True/Accepted")
+}
+
+func TestAnEndpointThatIsEditedWhileAStatusIsRefusedIsNotMistaken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.conflicts = 1
+	w.useEndpoint(gatewayURL)
+	w.run(30 * m)
+	w.expectReady("True/Accepted")
+	if got := w.resource.Status.Deployed.Endpoint; got != gatewayURL {
+		t.Errorf("the deployed token is said to be of %s", got)
+	}
+}
+
+func TestWhatIsPutOffMakesNoOtherBeCheckedAgain(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{"good", "bad"} {
+		w := newWorld(t, sandbox)
+		redundant(w)
+		w.writeSource(value)
+		w.putOff = func(p proof) time.Duration {
+			if p.token == "key" {
+				return 3 * s
+			}
+			return 0
+		}
+		before := w.sent(value, value+"\n")
+		w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.CheckInterval.Duration = 10 * m })
+		w.run(m)
+		if got := w.sent(value, value+"\n") - before; got == 0 || got > 2 {
+			t.Errorf("%d requests with %q while another waits for its slot", got, value)
+		}
+	}
+}
+
+func TestAStandbyThatIsRejectedOnceIsConfirmedInItsOwnTime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.answer("good", outcome.Rejected)
+	w.step()
+	w.answer("key", outcome.Rejected)
+	w.resource.Status.Credentials[1].NextCheckTime = w.resource.Status.Credentials[0].NextCheckTime
+	w.step()
+	if got := w.resource.Status.Credentials[1]; got.Verdict != v1alpha1.VerdictAccepted || got.ConsecutiveRejected != 1 {
+		t.Errorf("after a single rejection, the standby's record is %+v", got)
+	}
+	w.answer("key", outcome.Accepted)
+	w.run(10 * s)
+	w.expectTarget("key")
+}
+
+func TestAFailoverThatAConflictHeldUpIsMadeUpFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.setInterval(24 * h)
+	redundant(w)
+	w.answer("good", outcome.Rejected)
+	w.target.owner = "somebody"
+	w.step()
+	w.step()
+	w.expectReady("False/TargetConflict")
+	w.give()
+	w.expectTarget("key")
+	w.expectReady("True/FailedOver")
+}
+
+func TestOnTheWayBackNothingIsAskedOfTheUser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	failedOver(w)
+	w.answer("good", outcome.Accepted)
+	for w.resource.Status.Credentials[0].Verdict != v1alpha1.VerdictAccepted {
+		w.step()
+	}
+	w.expectReady("True/FailedOver")
+	if got := w.message(v1alpha1.ConditionReady); !strings.Contains(got, "twice in a row") || strings.Contains(got, "Put ") {
+		t.Errorf("Ready says %q", got)
+	}
+}

@@ -12,7 +12,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
@@ -20,10 +19,10 @@ import (
 // ManagerName is the value of the label app.kubernetes.io/managed-by, and the field manager of all writes.
 const ManagerName = "jupico-operator"
 
-// The recommended labels of Kubernetes that a target carries.
+// The recommended labels of Kubernetes that a target carries. app.kubernetes.io/instance is not among them: by that, a
+// GitOps tool may know what is its own to prune.
 const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
-	labelInstance  = "app.kubernetes.io/instance"
 	labelComponent = "app.kubernetes.io/component"
 )
 
@@ -82,9 +81,6 @@ func note[V ~string](secret *corev1.Secret, in string, wanted map[string]V) {
 func setMetadata(secret *corev1.Secret, resource *v1alpha1.JupicoCredential) {
 	metav1.SetMetaDataLabel(&secret.ObjectMeta, labelManagedBy, ManagerName)
 	metav1.SetMetaDataLabel(&secret.ObjectMeta, labelComponent, component)
-	if len(validation.IsValidLabelValue(resource.Name)) == 0 { // a resource's name may be longer than a label's value
-		metav1.SetMetaDataLabel(&secret.ObjectMeta, labelInstance, resource.Name)
-	}
 	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, v1alpha1.AnnotationManagedBy, resource.Name)
 
 	owner := metav1.OwnerReference{
@@ -121,9 +117,7 @@ func Release(secret *corev1.Secret, resourceName string) {
 	} {
 		delete(secret.Annotations, ours)
 	}
-	for label, ours := range map[string]string{
-		labelManagedBy: ManagerName, labelComponent: component, labelInstance: resourceName,
-	} {
+	for label, ours := range map[string]string{labelManagedBy: ManagerName, labelComponent: component} {
 		if secret.Labels[label] == ours {
 			delete(secret.Labels, label)
 		}

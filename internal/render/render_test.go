@@ -7,13 +7,11 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
@@ -72,7 +70,6 @@ func TestANewSecretIsWholeAndHasNothingElse(t *testing.T) {
 			Namespace: "shop", Name: "payments-jupico",
 			Labels: map[string]string{
 				"app.kubernetes.io/managed-by": "jupico-operator",
-				"app.kubernetes.io/instance":   "payments",
 				"app.kubernetes.io/component":  "credential",
 			},
 			Annotations:     map[string]string{"credentials.jupico.dev/managed-by": "payments"},
@@ -337,24 +334,12 @@ func TestWhatWasChangedOfOursIsPutRight(t *testing.T) {
 	wantEqual(t, "the Secret", secret, want)
 }
 
-func TestANameThatIsTooLongForALabelIsNone(t *testing.T) {
-	for length, want := range map[int]bool{1: true, 63: true, 64: false, 253: false} {
-		name := strings.Repeat("n", length)
-		secret := &corev1.Secret{}
-		Apply(secret, newResource(name), nil, nil)
-		value, labelled := secret.Labels["app.kubernetes.io/instance"]
-		if labelled != want || want && value != name {
-			t.Errorf("with %d characters the label is %q, and there: %t", length, value, labelled)
-		}
-		for key, value := range secret.Labels {
-			if problems := validation.IsValidLabelValue(value); len(problems) != 0 {
-				t.Errorf("with %d characters the label %s is %v", length, key, problems)
-			}
-		}
-		if got := secret.Annotations["credentials.jupico.dev/managed-by"]; got != name {
-			t.Errorf("with %d characters the annotation is %q", length, got)
-		}
-		wantEqual(t, "owners", secret.OwnerReferences, []metav1.OwnerReference{ourOwner(name, uid)})
+// A GitOps tool may take what has this label for its own, and prune it.
+func TestATargetIsLabelledAsNoInstanceOfAnApplication(t *testing.T) {
+	secret := &corev1.Secret{}
+	Apply(secret, newResource("payments"), nil, nil)
+	if value, exists := secret.Labels["app.kubernetes.io/instance"]; exists {
+		t.Errorf("it is labelled as an instance of %q", value)
 	}
 }
 
@@ -401,15 +386,4 @@ func TestASecretWithoutMetadataCanBeReleased(t *testing.T) {
 	secret := &corev1.Secret{Data: data("token", "t")}
 	Release(secret, "payments")
 	wantEqual(t, "data", secret.Data, data("token", "t"))
-}
-
-// TestReleaseLeavesAnInstanceLabelOfOthers: a resource with a long name sets none, so that one there is not ours.
-func TestReleaseLeavesAnInstanceLabelOfOthers(t *testing.T) {
-	name := strings.Repeat("n", 64)
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-		Labels: map[string]string{"app.kubernetes.io/instance": "theirs"},
-	}}
-	Apply(secret, newResource(name), nil, nil)
-	Release(secret, name)
-	wantEqual(t, "labels", secret.Labels, map[string]string{"app.kubernetes.io/instance": "theirs"})
 }
