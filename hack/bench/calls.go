@@ -79,6 +79,28 @@ func (b *bench) countCalls(ctx context.Context) (calls, error) {
 	return counted, err
 }
 
+// describeSizes says how large the objects of a fleet are, in the JSON that the API server serves.
+func (b *bench) describeSizes(ctx context.Context, f *fleet) error {
+	clients, err := kubernetes.NewForConfig(b.config)
+	if err != nil {
+		return err
+	}
+	var sizes []any
+	for _, path := range []string{
+		"/apis/credentials.jupico.dev/v1alpha1/namespaces/" + f.namespace + "/jupicocredentials/" + resourceName(0),
+		"/api/v1/namespaces/" + f.namespace + "/secrets/" + sourceName(0),
+		"/api/v1/namespaces/" + f.namespace + "/secrets/" + targetName(0),
+	} {
+		object, err := clients.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+		if err != nil {
+			return err
+		}
+		sizes = append(sizes, len(object))
+	}
+	b.say("A resource is %d bytes of JSON, its source %d, its target %d", sizes...)
+	return nil
+}
+
 // since are the calls that came after others.
 func (c calls) since(before calls) calls {
 	after := calls{}

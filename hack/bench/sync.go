@@ -78,6 +78,9 @@ func measureSync(ctx context.Context, b *bench) error {
 		perCreate = append(perCreate, (last.calls.reads()+last.calls.writes())/syncSize)
 	}
 	b.say("Calls per resource: %s", last.calls.perItem(syncSize))
+	if err := b.describeSizes(ctx, b.fleet); err != nil {
+		return err
+	}
 	b.add("sync_rate_1000", median(rates), "resources/s", higher)
 	b.add("loop_rate_1000", median(loopRates), "resources/s", higher)
 	b.add("sync_ratio_1000", median(ratios), "", higher)

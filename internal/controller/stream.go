@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -65,7 +66,8 @@ func (s *streams) watch(ctx context.Context, options metav1.ListOptions) (watch.
 		timeout = time.Duration(*options.TimeoutSeconds) * time.Second
 	}
 	body, err := s.client.Get().NamespaceIfScoped(s.namespace, s.namespace != "").Resource("jupicocredentials").
-		VersionedParams(&options, clientgoscheme.ParameterCodec).Timeout(timeout).Stream(ctx)
+		SpecificallyVersionedParams(&options, clientgoscheme.ParameterCodec, corev1.SchemeGroupVersion).
+		Timeout(timeout).Stream(ctx)
 	if err != nil {
 		return nil, err
 	}
