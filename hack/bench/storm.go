@@ -105,7 +105,7 @@ func measureStorm(ctx context.Context, b *bench) error {
 	b.say("Calls per resource until the rejections were reported: %s", used.perItem(n))
 	b.add("storm_reported_s", reported.Seconds(), "s", lower)
 	b.add("storm_healed_s", healed.Seconds(), "s", lower)
-	b.add("storm_calls_per_verdict", (used.reads()+used.writes())/n, "calls", lower)
+	b.add("storm_calls_per_resource", (used.reads()+used.writes())/n, "calls", lower)
 	b.add("storm_over_bucket", over, "requests", lower)
 	return nil
 }
