@@ -37,8 +37,11 @@ func (r *Reconciler) readSource(
 		}
 		return err
 	}
-	watch.saw(secret)
-	*known = sourceMemory{secret: name, ref: glimpseOf(secret).ref, generation: resource.Generation}
+	ref := glimpseOf(secret).ref
+	if seen := watch.saw(secret); seen.ref == ref {
+		ref = seen.ref // the same, and held once
+	}
+	*known = sourceMemory{secret: name, ref: ref, generation: resource.Generation}
 	known.warnings = parse(entry, secret.Data, known)
 	return nil
 }
