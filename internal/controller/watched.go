@@ -251,8 +251,8 @@ func (w *watched) Delete(object any) error {
 	return nil
 }
 
-// Replace implements cache.ReflectorStore: what a list tells is taken as it is, since a cluster that was restored counts
-// from an earlier version, and what is mentioned and not in it is no more.
+// Replace implements cache.ReflectorStore: what a list tells is taken as it is, since a cluster that was restored
+// counts from an earlier version, and what is mentioned and not in it is no more.
 func (w *watched) Replace(objects []any, _ string) error {
 	listed := map[types.NamespacedName]*glimpse{}
 	for _, object := range objects {
@@ -274,8 +274,8 @@ func (w *watched) Replace(objects []any, _ string) error {
 	return nil
 }
 
-// endList puts a list in place of what was known, and returns what was there and is not in it. What is mentioned and not
-// there is asked for again when somebody looks for it.
+// endList puts a list in place of what was known, and returns what was there and is not in it. What is mentioned and
+// not there is asked for again when somebody looks for it.
 func (w *watched) endList(listed map[types.NamespacedName]*glimpse) []types.NamespacedName {
 	w.mu.Lock()
 	defer w.mu.Unlock()
