@@ -179,6 +179,7 @@ func (o *runningOperator) start() {
 		checker.Options{QPS: 100, Burst: 100, Workers: 8, Clock: &testClock, Log: ctrl.Log})
 	Expect(SetUp(running, manager, Options{
 		MaxConcurrentReconciles: 8,
+		Namespaces:              o.namespaces,
 		Checker:                 checks,
 		Clock:                   &testClock,
 		Metrics:                 o.registry,
