@@ -40,6 +40,8 @@ type auditedCall struct {
 	Verb      string
 	User      struct{ Username string }
 	ObjectRef struct{ Namespace, APIGroup, Resource, Subresource string }
+	// ResponseStatus has the HTTP status of the answer.
+	ResponseStatus struct{ Code int }
 }
 
 func (c *auditedCall) resource() string {
