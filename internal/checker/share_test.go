@@ -201,6 +201,57 @@ func TestARejectionServesLongerEachTime(t *testing.T) {
 	}
 }
 
+func TestWhoIsAnsweredByTheLatchIsToldHowLongItStands(t *testing.T) {
+	f := start(t)
+	f.Revoke(goodToken)
+	f.ask(Request{Latch: time.Hour})
+	f.advance(5 * time.Minute)
+	began := f.clock.Now()
+	if answer := f.ask(Request{Latch: time.Hour}); answer.Shared || !answer.LatchedUntil.IsZero() {
+		t.Fatalf("who makes the check is answered %+v", answer)
+	}
+	f.advance(time.Minute)
+	answer := f.ask(Request{Latch: time.Hour})
+	if want := began.Add(10 * time.Minute); !answer.Shared || !answer.LatchedUntil.Equal(want) {
+		t.Errorf("a newcomer is told %s, want %s", answer.LatchedUntil, want)
+	}
+}
+
+func TestOneWrongPasswordOfEverNewResourcesCostsAFewRequestsADay(t *testing.T) {
+	const newcomers, every = 72, 20 * time.Minute
+	f := start(t)
+	wrong := someTokens(t, 1)[0]
+	wait := make([]time.Duration, newcomers)
+	f.simulate(newcomers, day, func(who int) time.Duration { return every * time.Duration(who) },
+		func(who int) time.Time {
+			answer := f.ask(Request{Token: wrong, Latch: time.Hour})
+			wantResult(t, answer.Result, outcome.Rejected, "HTTP 401 auth_invalid_api_token")
+			wait[who] = min(max(5*time.Minute, 2*wait[who]), time.Hour) // each has a young schedule of its own
+			at := f.clock.Now().Add(wait[who])
+			if answer.LatchedUntil.After(at) {
+				at = answer.LatchedUntil
+			}
+			return at
+		})
+	if n := f.RequestsFor(wrong.Reveal()); n > 30 {
+		t.Errorf("%d newcomers with one wrong password caused %d requests in a day", newcomers, n)
+	}
+}
+
+func TestAnAcceptanceIsNoNewsToWhoKnowsIt(t *testing.T) {
+	f := start(t)
+	first := f.ask(Request{})
+	f.advance(20 * time.Second)
+	if answer := f.ask(Request{}); !answer.Shared {
+		t.Fatalf("somebody else is answered %+v", answer)
+	}
+	answer := f.ask(Request{Known: first.Began})
+	wantResult(t, answer.Result, outcome.Accepted, "HTTP 200")
+	if answer.Shared || !answer.Began.After(first.Began) {
+		t.Errorf("who knows of it is answered %+v", answer)
+	}
+}
+
 func TestAnAcceptanceEndsTheLatch(t *testing.T) {
 	f := start(t)
 	f.Revoke(goodToken)
