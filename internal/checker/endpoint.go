@@ -110,7 +110,8 @@ func (e *endpoint) check(ctx context.Context, a asker) Answer {
 		if turn.call == nil {
 			return turn.answer
 		}
-		if answer, ok := e.attend(ctx, turn); ok {
+		answer, ok := e.attend(ctx, turn)
+		if isRejected := answer.Outcome.Class() == outcome.Rejection; ok && !(isRejected && a.isAnsweredBefore(answer.Began)) {
 			return answer
 		}
 	}
@@ -141,6 +142,9 @@ func (e *endpoint) admit(a asker) turn {
 	}
 	if under := held.call; under != nil && !under.began.Before(a.NotBefore) {
 		return e.join(a, under, now)
+	}
+	if rested := held.restsUntil(a.Request); now.Before(rested) {
+		return turn{answer: Answer{RetryAt: rested}}
 	}
 	if result, began, ok := e.pause.stands(now); ok {
 		return turn{answer: e.shared(result, began, now)}

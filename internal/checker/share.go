@@ -18,6 +18,9 @@ const (
 	acceptanceServes = 30 * time.Second
 	// shortestLatch is how long a first rejection serves them. That doubles with every further one.
 	shortestLatch = 5 * time.Minute
+	// rejectionRests is how long a token is not asked about again that was rejected, whoever edits: where one edit is of
+	// many resources, or many edits come at once, they share a check that begins after all of them.
+	rejectionRests = 2 * time.Second
 	// maxDoublings keeps the doubling from overflowing. Any asker's own bound is shorter.
 	maxDoublings = 10
 
@@ -74,10 +77,21 @@ func (t *token) serves(r Request, now time.Time) bool {
 	case outcome.Acceptance:
 		return t.began.After(r.Known) && now.Sub(t.began) < acceptanceServes
 	case outcome.Rejection:
-		return now.Before(t.latchedUntil(r.Latch))
+		return !r.isAnsweredBefore(t.began) && now.Before(t.latchedUntil(r.Latch))
 	case outcome.NoEvidence, outcome.Transient:
 	}
 	return false
+}
+
+// isAnsweredBefore reports whether a rejection, of a check that began then, came before what was asked.
+func (r Request) isAnsweredBefore(began time.Time) bool { return began.Before(r.Edited) }
+
+// restsUntil is when an edit may have the token asked about again. An asker that cannot be deferred does not wait.
+func (t *token) restsUntil(r Request) time.Time {
+	if t.rejections == 0 || r.Urgent || !r.isAnsweredBefore(t.began) {
+		return time.Time{}
+	}
+	return t.began.Add(rejectionRests)
 }
 
 // latchedUntil is for how long nobody needs to ask again who does not insist.

@@ -308,6 +308,61 @@ func TestInsistingDoesNotLengthenTheLatch(t *testing.T) {
 	}
 }
 
+func TestAnEditIsTriedAtOnceThoughTheTokenIsLatched(t *testing.T) {
+	f := start(t)
+	f.Revoke(goodToken)
+	f.ask(Request{Latch: time.Hour})
+	f.advance(rejectionRests)
+	f.Restore(goodToken)
+	wantResult(t, f.ask(Request{Latch: time.Hour, Edited: f.clock.Now()}).Result, outcome.Accepted, "HTTP 200")
+	f.wantRequests(1, 2)
+}
+
+func TestAnEditIsServedByAnAcceptanceOfBefore(t *testing.T) {
+	f := start(t)
+	f.ask(Request{})
+	f.advance(time.Second)
+	if answer := f.ask(Request{Edited: f.clock.Now()}); !answer.Shared {
+		t.Errorf("got %+v", answer)
+	}
+}
+
+func TestAThousandEditsAtOnceOfOneWrongPasswordShareTwoRequests(t *testing.T) {
+	f := start(t)
+	f.Revoke(goodToken)
+	ask := func(edited time.Time) Answer { return f.ask(Request{Latch: time.Hour, Edited: edited}) }
+	first := f.clock.Now()
+	edits := make([]time.Time, 0, 1000)
+	for range 1000 {
+		f.advance(time.Millisecond)
+		edited := f.clock.Now()
+		if answer := ask(edited); answer.RetryAt.IsZero() {
+			continue
+		} else if want := first.Add(time.Millisecond + rejectionRests); !answer.RetryAt.Equal(want) {
+			t.Fatalf("it was put off until %s, want %s", answer.RetryAt, want)
+		}
+		edits = append(edits, edited)
+	}
+	f.advance(rejectionRests)
+	for _, edited := range edits {
+		wantResult(t, ask(edited).Result, outcome.Rejected, "HTTP 401 auth_invalid_api_token")
+	}
+	f.wantRequests(1, 2)
+}
+
+func TestAnEditIsNotAnsweredByARejectionThatWasUnderWay(t *testing.T) {
+	hold := newHoldBack()
+	f := start(t, hold.wrap)
+	f.begin(Request{Latch: time.Hour})
+	call := <-hold.arrived
+	f.advance(rejectionRests)
+	edit := f.begin(Request{Latch: time.Hour, Edited: f.clock.Now()})
+	eventually(t, "joining", func() bool { return f.inside() == 2 })
+	call <- refuse
+	<-hold.arrived <- accept
+	wantResult(t, (<-edit).Result, outcome.Accepted, "HTTP 200")
+}
+
 func TestEveryAskerHasALatchOfItsOwn(t *testing.T) {
 	f := start(t)
 	f.Revoke(goodToken)

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -36,7 +37,7 @@ func (r *Reconciler) check(
 // make checks one form of a login's token or, when the check says so and that is Rejected, the other one too.
 func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check decision.Check) decision.Outcome {
 	if check.Entry == decision.Deployed {
-		return r.ask(ctx, s, check, known.deployed)
+		return r.ask(ctx, s, check, known.deployed, time.Time{})
 	}
 	entry := known.entry(s.resource.Spec.Credentials[check.Entry].Name)
 	try := func(form v1alpha1.TokenForm) decision.Outcome {
@@ -45,7 +46,7 @@ func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check de
 			return decision.Outcome{Entry: check.Entry, Result: *s.caProblem, Form: form}
 		}
 		token := entry.token(s.candidates[check.Entry], credential.Form(form))
-		result := r.ask(ctx, s, check, token)
+		result := r.ask(ctx, s, check, token, entry.editedAt)
 		result.Form = form
 		if result.RetryAt.IsZero() && result.Outcome.Class() == outcome.Acceptance {
 			entry.proven = token // and so may be written
@@ -61,10 +62,12 @@ func (r *Reconciler) make(ctx context.Context, s *sight, known *memory, check de
 }
 
 // ask has a token checked, by a request or by another resource's that serves as well. It may be put off.
-func (r *Reconciler) ask(ctx context.Context, s *sight, check decision.Check, what *proof) decision.Outcome {
+func (r *Reconciler) ask(
+	ctx context.Context, s *sight, check decision.Check, what *proof, edited time.Time,
+) decision.Outcome {
 	answer := r.checker.Check(ctx, checker.Request{
 		Endpoint: what.endpoint, Token: what.token, Lane: laneOf(s.resource),
-		NotBefore: check.NotBefore, Known: what.began, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
+		NotBefore: check.NotBefore, Known: what.began, Edited: edited, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
 	})
 	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
 	if !answer.RetryAt.IsZero() {

@@ -64,6 +64,7 @@ func (r *Reconciler) look(ctx context.Context, resource *v1alpha1.JupicoCredenti
 			return nil, err
 		}
 	}
+	known.generation = resource.Generation
 	if err := r.lookAtTarget(ctx, s, known); err != nil {
 		return nil, err
 	}
@@ -127,6 +128,10 @@ func (r *Reconciler) lookAtSource(ctx context.Context, s *sight, known *memory, 
 	source.Status = &v1alpha1.SourceStatus{UID: entry.source.ref.UID, ResourceVersion: entry.source.ref.ResourceVersion}
 	source.Record = s.recordOf(known, i)
 	_, source.Proven = entry.proven.form(c)
+	isEdited := source.Record == "" || known.generation != s.resource.Generation && s.facts.SpecEdited()
+	if isEdited && s.resource.Status.ObservedGeneration > 0 { // a new resource edits nothing
+		entry.editedAt = s.facts.Now
+	}
 	source.Checked = source.Record != "" && entry.checkedFor == s.resource.Generation
 	source.Repeats = i > 0 && s.candidates[0] != nil && s.candidates[0].equal(c)
 	if source.Record == "" {

@@ -37,6 +37,8 @@ type memory struct {
 	// statusVersion is the resourceVersion of the last status that was written.
 	statusVersion string
 
+	// generation of the spec that was looked at last.
+	generation int64
 	// entries of spec.credentials, by name.
 	entries map[string]*entryMemory
 	ca      caMemory
@@ -64,6 +66,8 @@ type entryMemory struct {
 	recorded *candidate
 	// proven is the candidate's token as the API accepted it.
 	proven *proof
+	// editedAt is when the source or the spec was seen to be edited. Zero when neither was since the process began.
+	editedAt time.Time
 	// checkedFor is the generation of the spec that the candidate was checked for last.
 	checkedFor int64
 	// tokens are the candidate's in both forms.

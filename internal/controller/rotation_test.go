@@ -259,6 +259,28 @@ var _ = Describe("One token of many resources", func() {
 		Expect(s.emulator.RequestsFor(s.login.token())-before).To(BeNumerically("<=", 6), "of one rejection and its confirmations")
 	})
 
+	It("is tried at once, latched or not, when its spec or its source is edited", func() {
+		s := newScene()
+		s.emulator.Revoke(s.login.username)
+		s.writeSource(s.login.data())
+		s.create()
+		s.expectReady("False", "Rejected")
+		s.emulator.Restore(s.login.username)
+		s.edit(func(r *v1alpha1.JupicoCredential) { r.Spec.CheckInterval = metav1.Duration{Duration: time.Hour} })
+		s.expectReady("True", "Accepted")
+
+		By("going by way of other bytes to ones that were rejected before, and are not any more")
+		other := newLogin()
+		s.writeSource(other.data())
+		s.expectReady("True", "CandidateRejected")
+		s.writeSource(newLogin().data())
+		Eventually(func() string { return s.get().Status.Credentials[0].Source.ResourceVersion }, soon, "20ms").
+			Should(Equal(s.secret("source").ResourceVersion))
+		s.emulator.AddAccount(other.username, other.password, jupicotest.Standard)
+		s.writeSource(other.data())
+		s.expectTarget(other.token())
+	})
+
 	It("is latched for a new resource too", func() {
 		s := newScene()
 		wrong := newLogin()
