@@ -39,8 +39,8 @@ type Request struct {
 	NotBefore time.Time
 	// Known is when the check began that the asker knows of. An acceptance must be of a later one. Zero: of any.
 	Known time.Time
-	// Edited is when that was edited which the asker makes the token of. An edit is tried at once: a rejection must be of a
-	// check that began then or later. Zero: of any.
+	// Edited is when that was edited which the asker makes the token of. An edit is tried at once: a rejection must be of
+	// a check that began then or later. Zero: of any.
 	Edited time.Time
 	// Latch is the longest that the asker lets a rejection of this token stand for a check. Zero: not at all.
 	Latch time.Duration

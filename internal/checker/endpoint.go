@@ -53,6 +53,11 @@ type asker struct {
 	id identity
 }
 
+// takes reports whether a shared call's answer will do, which may have begun before an edit.
+func (a asker) takes(answer Answer) bool {
+	return answer.Outcome.Class() != outcome.Rejection || !answer.Began.Before(a.Edited)
+}
+
 // endpoint returns what is kept of an endpoint, or the result that says why it may not be asked.
 func (c *Checker) endpoint(where Endpoint) (*endpoint, *outcome.Result) {
 	canonical, err := jupico.CanonicalBaseURL(where.URL)
@@ -110,8 +115,7 @@ func (e *endpoint) check(ctx context.Context, a asker) Answer {
 		if turn.call == nil {
 			return turn.answer
 		}
-		answer, ok := e.attend(ctx, turn)
-		if isRejected := answer.Outcome.Class() == outcome.Rejection; ok && !(isRejected && a.isAnsweredBefore(answer.Began)) {
+		if answer, ok := e.attend(ctx, turn); ok && a.takes(answer) {
 			return answer
 		}
 	}

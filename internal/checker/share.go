@@ -77,18 +77,15 @@ func (t *token) serves(r Request, now time.Time) bool {
 	case outcome.Acceptance:
 		return t.began.After(r.Known) && now.Sub(t.began) < acceptanceServes
 	case outcome.Rejection:
-		return !r.isAnsweredBefore(t.began) && now.Before(t.latchedUntil(r.Latch))
+		return !t.began.Before(r.Edited) && now.Before(t.latchedUntil(r.Latch))
 	case outcome.NoEvidence, outcome.Transient:
 	}
 	return false
 }
 
-// isAnsweredBefore reports whether a rejection, of a check that began then, came before what was asked.
-func (r Request) isAnsweredBefore(began time.Time) bool { return began.Before(r.Edited) }
-
 // restsUntil is when an edit may have the token asked about again. An asker that cannot be deferred does not wait.
 func (t *token) restsUntil(r Request) time.Time {
-	if t.rejections == 0 || r.Urgent || !r.isAnsweredBefore(t.began) {
+	if t.rejections == 0 || r.Urgent || !t.began.Before(r.Edited) {
 		return time.Time{}
 	}
 	return t.began.Add(rejectionRests)

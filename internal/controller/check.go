@@ -67,7 +67,8 @@ func (r *Reconciler) ask(
 ) decision.Outcome {
 	answer := r.checker.Check(ctx, checker.Request{
 		Endpoint: what.endpoint, Token: what.token, Lane: laneOf(s.resource),
-		NotBefore: check.NotBefore, Known: what.began, Edited: edited, Latch: decision.LongestLatch(s.resource), Urgent: check.Urgent,
+		NotBefore: check.NotBefore, Known: what.began, Edited: edited, Latch: decision.LongestLatch(s.resource),
+		Urgent: check.Urgent,
 	})
 	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
 	if !answer.RetryAt.IsZero() {

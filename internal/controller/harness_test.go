@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,8 +18,10 @@ import (
 	. "github.com/onsi/gomega"
 	gomegatypes "github.com/onsi/gomega/types"
 	"go.uber.org/zap/zapcore"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -212,6 +215,44 @@ func (s *scene) edit(change func(*v1alpha1.JupicoCredential)) {
 	after := before.DeepCopy()
 	change(after)
 	Expect(admin.Patch(ctx, after, client.MergeFrom(before))).To(Succeed())
+}
+
+// forbidOperator takes a right away from the operator until the function is called that it returns, or the spec ends.
+func forbidOperator(verb, resource string) (allow func()) {
+	GinkgoHelper()
+	replace := func(old, other string) {
+		GinkgoHelper()
+		var role rbacv1.ClusterRole
+		Expect(admin.Get(ctx, client.ObjectKey{Name: "manager-role"}, &role)).To(Succeed())
+		for _, rule := range role.Rules {
+			if i := slices.Index(rule.Verbs, old); i >= 0 && slices.Contains(rule.Resources, resource) {
+				rule.Verbs[i] = other
+			}
+		}
+		Expect(admin.Update(ctx, &role)).To(Succeed())
+	}
+	nothing := "not-" + verb // a rule needs a verb
+	replace(verb, nothing)
+	Eventually(func() bool {
+		group := ""
+		if strings.HasPrefix(resource, "jupicocredentials") {
+			group = v1alpha1.GroupVersion.Group
+		}
+		name, sub, _ := strings.Cut(resource, "/")
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: operatorUser, ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Verb: verb, Group: group, Resource: name, Subresource: sub, Namespace: metav1.NamespaceDefault,
+			},
+		}}
+		Expect(admin.Create(ctx, review)).To(Succeed())
+		return review.Status.Allowed
+	}, soon, "20ms").Should(BeFalse())
+	allow = func() {
+		GinkgoHelper()
+		replace(nothing, verb)
+	}
+	DeferCleanup(allow)
+	return allow
 }
 
 // askForCheck asks for a check, and waits until it was made.

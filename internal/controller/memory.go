@@ -4,10 +4,12 @@
 package controller
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -44,6 +46,9 @@ type memory struct {
 	ca      caMemory
 	// deployed is the token in the target.
 	deployed *proof
+	// untold are targets, and their keys, that were written while the status that tells of them could not be. They are
+	// still to be tidied up.
+	untold map[string][]string
 	// readBack is the target that it was last tried to be read back from.
 	readBack v1alpha1.SourceStatus
 	// behindSince is since when the cache has been behind. Zero when it is not.
@@ -106,7 +111,15 @@ func (m *memory) provenOf(s *sight, entry int) *proof {
 
 // disown goes back to what the status tells of the target when a newer one could not be written: what the target holds
 // by now is nothing that anybody vouches for. After an error, nobody knows which of the two the status tells of.
-func (m *memory) disown(held *proof, err error) {
+func (m *memory) disown(held *proof, target, told *v1alpha1.TargetStatus, err error) {
+	if target != nil && !equality.Semantic.DeepEqual(target, told) {
+		if m.untold == nil {
+			m.untold = map[string][]string{}
+		}
+		keys := append(m.untold[target.Name], target.Keys...)
+		slices.Sort(keys)
+		m.untold[target.Name] = slices.Compact(keys)
+	}
 	if m.deployed != held {
 		m.deployed = held
 		if err != nil {

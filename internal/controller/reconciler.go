@@ -63,7 +63,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	written, writeErr := r.writeStatus(ctx, resource, known, findings)
 	if !written {
-		known.disown(held, writeErr)
+		known.disown(held, findings.status.Target, resource.Status.Target, writeErr)
 		return again(resource, cacheLag), writeErr
 	}
 	known.record(findings.sight)

@@ -57,7 +57,7 @@ func (r *Reconciler) deliver(
 	if known.deployed == nil {
 		known.deployed = known.provenOf(s, verdict.Entry)
 	}
-	if s.facts.TargetDrifted || s.facts.Unwritten() || isBehindSpec(s.resource) {
+	if s.facts.TargetDrifted || s.facts.Unwritten() || isBehindSpec(s.resource) || len(known.untold) > 0 {
 		return r.deliverProof(ctx, s, known, order{proof: known.deployed, accepted: verdict.Accepted}, templates)
 	}
 	return known.contested(s, decision.Target{Holds: true}), nil
@@ -148,7 +148,7 @@ func (r *Reconciler) tryToWrite(
 		return conflict(s.resource), nil
 	}
 	before := secret.DeepCopy()
-	render.Apply(secret, s.resource, o.data, keysLeft(s.resource))
+	render.Apply(secret, s.resource, o.data, known.keysLeft(s.resource))
 	var updated *metav1.Time
 	if secret.UID == "" || !equality.Semantic.DeepEqual(before, secret) {
 		if problem := known.mustLeave(s, before, secret, o.proof); problem != nil {
@@ -160,18 +160,19 @@ func (r *Reconciler) tryToWrite(
 		updated = &metav1.Time{Time: r.clock.Now().Truncate(time.Second)}
 	}
 	known.deployed = o.proof
-	if err := r.letGo(ctx, s.resource); err != nil {
+	if err := r.letGo(ctx, s.resource, known); err != nil {
 		return decision.Target{Holds: true}, err
 	}
 	return known.contested(s, held(secret, s.resource, o.data, updated)), nil
 }
 
-// keysLeft are the keys that the operator wrote last into the target that the spec names.
-func keysLeft(resource *v1alpha1.JupicoCredential) []string {
+// keysLeft are the keys that the operator wrote into the target that the spec names, and that may be there still.
+func (m *memory) keysLeft(resource *v1alpha1.JupicoCredential) []string {
+	keys := slices.Clone(m.untold[resource.Spec.Target.Name])
 	if left := resource.Status.Target; left != nil && left.Name == resource.Spec.Target.Name {
-		return left.Keys
+		keys = append(keys, left.Keys...)
 	}
-	return nil
+	return keys
 }
 
 // mustLeave finds what speaks against a write before it is tried: a fight that is lost, or a Secret that is immutable.
@@ -316,20 +317,32 @@ func (o order) redact(words string) string {
 // isGone reports whether the namespace is being deleted.
 func isGone(err error) bool { return apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) }
 
-// letGo parts with the former target after a change of spec.target.name.
-func (r *Reconciler) letGo(ctx context.Context, resource *v1alpha1.JupicoCredential) error {
-	left := resource.Status.Target
-	if left == nil || left.Name == resource.Spec.Target.Name {
-		return nil
+// letGo parts with former targets after a change of spec.target.name.
+func (r *Reconciler) letGo(ctx context.Context, resource *v1alpha1.JupicoCredential, known *memory) error {
+	former := slices.Collect(maps.Keys(known.untold))
+	if left := resource.Status.Target; left != nil {
+		former = append(former, left.Name)
 	}
-	secret := &corev1.Secret{}
-	if err := r.live.Get(ctx, keyOf(resource.Namespace, left.Name), secret); err != nil {
-		return client.IgnoreNotFound(err)
+	for _, name := range former {
+		if name == resource.Spec.Target.Name {
+			continue
+		}
+		secret := &corev1.Secret{}
+		if err := r.live.Get(ctx, keyOf(resource.Namespace, name), secret); err != nil {
+			if apierrors.IsNotFound(err) {
+				continue
+			}
+			return err
+		}
+		if !isOurs(secret, resource) {
+			continue
+		}
+		if err := unsaid(r.partWith(ctx, resource, secret)); err != nil {
+			return err
+		}
 	}
-	if !isOurs(secret, resource) {
-		return nil
-	}
-	return unsaid(r.partWith(ctx, resource, secret))
+	known.untold = nil
+	return nil
 }
 
 // unsaid leaves out the words of the API server, in which a policy may repeat values, but where it says by itself that

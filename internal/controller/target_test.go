@@ -6,13 +6,12 @@ package controller
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -98,30 +97,38 @@ var _ = Describe("The target", func() {
 	It("gets what an edit asks for even when the API server refuses it first", func() {
 		s := newScene()
 		s.ready()
-		mayUpdate := func(may bool) {
-			var role rbacv1.ClusterRole
-			Expect(admin.Get(ctx, client.ObjectKey{Name: "manager-role"}, &role)).To(Succeed())
-			for i := range role.Rules {
-				if slices.Contains(role.Rules[i].Resources, "secrets") {
-					role.Rules[i].Verbs = slices.DeleteFunc(role.Rules[i].Verbs, func(v string) bool { return v == "update" })
-					if may {
-						role.Rules[i].Verbs = append(role.Rules[i].Verbs, "update")
-					}
-				}
-			}
-			Expect(admin.Update(ctx, &role)).To(Succeed())
-		}
-		mayUpdate(false)
-		DeferCleanup(mayUpdate, true)
+		allow := forbidOperator("update", "secrets")
 		s.edit(orphan)
 		s.expectReady("False", "TargetWriteFailed")
 		Expect(message(s.get(), v1alpha1.ConditionReady)).To(ContainSubstring("forbidden"))
 		s.askForCheck()
 		Expect(condition(s.get(), v1alpha1.ConditionSecretSynced)).To(Equal("False/TargetWriteFailed"), "the edit was lost")
 
-		mayUpdate(true)
+		allow()
 		s.expectReady("True", "Accepted")
 		Expect(s.target().OwnerReferences).To(BeEmpty())
+	})
+
+	It("keeps nothing that was written while the status could not be", func() {
+		s := newScene()
+		s.ready(template("", "kept", "text"))
+		allow := forbidOperator("patch", "jupicocredentials/status")
+
+		By("losing a key that the status never told of")
+		s.edit(template("", "kept", "text", "untold", "text"))
+		Eventually(s.targetData, soon, "20ms").Should(HaveKey("untold"))
+		s.edit(template("", "kept", "text"))
+		Eventually(s.targetData, soon, "20ms").ShouldNot(HaveKey("untold"))
+
+		By("losing a target that the status never told of")
+		s.edit(func(r *v1alpha1.JupicoCredential) { r.Spec.Target.Name = "untold" })
+		untold := func() error { return admin.Get(ctx, keyOf(s.namespace, "untold"), &corev1.Secret{}) }
+		Eventually(untold, soon, "20ms").Should(Succeed())
+		s.edit(func(r *v1alpha1.JupicoCredential) { r.Spec.Target.Name = "target" })
+		allow()
+		Eventually(untold, soon, "20ms").Should(Satisfy(apierrors.IsNotFound))
+		s.expectReady("True", "Accepted")
+		Expect(s.targetData()).To(Equal(map[string]string{"kept": "text", "token": s.login.token()}))
 	})
 
 	It("is not fought over: after five repairs in a row it is left alone, and the other writer is named", func() {
