@@ -322,8 +322,12 @@ func TestAnEditIsServedByAnAcceptanceOfBefore(t *testing.T) {
 	f := start(t)
 	f.ask(Request{})
 	f.advance(time.Second)
-	if answer := f.ask(Request{Edited: f.clock.Now()}); !answer.Shared {
-		t.Errorf("got %+v", answer)
+	first := f.ask(Request{Edited: f.clock.Now()})
+	if !first.Shared {
+		t.Errorf("got %+v", first)
+	}
+	if again := f.ask(Request{Edited: f.clock.Now(), Known: first.Began}); again.Shared || !again.RetryAt.IsZero() {
+		t.Errorf("who knows of the acceptance got %+v", again)
 	}
 }
 
