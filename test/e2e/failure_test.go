@@ -6,30 +6,43 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 )
 
-// secrets are the credentials that the tests made up, and the published ones.
-var secrets = []string{"V8m!xP#l2Qz3"}
+// secrets are the credentials that the tests made up, and the published password with the tokens that it makes.
+var secrets = []string{
+	"V8m!xP#l2Qz3", "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXoz", "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXozCg==",
+}
 
-// redact takes credentials out of a text.
+// written are the forms in which a secret is found in manifests and logs.
+func written(secret string) []string {
+	forms := []string{secret}
+	for _, text := range []string{secret, "Basic " + secret} {
+		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(text)))
+	}
+	return forms
+}
+
+// redact takes credentials out of a text: the longest first, since one may begin with another.
 func redact(text string) string {
+	var forms []string
 	for _, secret := range secrets {
-		for _, form := range []string{
-			secret, base64.StdEncoding.EncodeToString([]byte(secret)),
-			base64.StdEncoding.EncodeToString([]byte("Basic " + secret)),
-		} {
-			text = strings.ReplaceAll(text, form, "<redacted>")
-		}
+		forms = append(forms, written(secret)...)
+	}
+	slices.SortFunc(forms, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	for _, form := range forms {
+		text = strings.ReplaceAll(text, form, "<redacted>")
 	}
 	return text
 }
@@ -41,9 +54,14 @@ var _ = JustAfterEach(func(ctx context.Context) {
 	}
 	name := regexp.MustCompile(`\W+`).ReplaceAllString(CurrentSpecReport().LeafNodeText, "-")
 	directory := filepath.Join(root, "bin", "e2e", time.Now().UTC().Format("150405-")+name[:min(len(name), 60)])
+	fmt.Printf("\nLogs, events and YAML of everything are in %s. The last of them:\n%s\n", directory,
+		leaveEverything(ctx, directory))
+})
+
+// leaveEverything writes what helps to see why something failed into a directory, and returns the most telling part.
+func leaveEverything(ctx context.Context, directory string) string {
 	if err := os.MkdirAll(directory, 0o750); err != nil {
-		fmt.Println(err)
-		return
+		return err.Error()
 	}
 	dump := func(file string, args ...string) string {
 		output, err := tryKubectl(ctx, "", args...)
@@ -68,9 +86,8 @@ var _ = JustAfterEach(func(ctx context.Context) {
 	dump("cluster.yaml", "get",
 		"all,configmaps,leases,poddisruptionbudgets", "--all-namespaces", "--output=yaml")
 	pods := dump("pods.txt", "get", "pods", "--all-namespaces", "--output=wide")
-	fmt.Printf("\nLogs, events and YAML of everything are in %s. The last of them:\n%s\n%s\n%s\n%s\n", directory,
-		pods, tail(resources, 80), tail(events, 25), tail(operator, 30))
-})
+	return strings.Join([]string{pods, tail(resources, 80), tail(events, 25), tail(operator, 30)}, "\n")
+}
 
 func tail(text string, lines int) string {
 	all := strings.Split(strings.TrimSpace(text), "\n")

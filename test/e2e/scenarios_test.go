@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -263,6 +264,29 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 				Expect(image.SizeBytes).To(BeNumerically("<", 60e6))
 			}
 		}
+	})
+
+	It("leaves no credential in what is kept of a failure", func(ctx context.Context) {
+		planted := rotated.token("main", "evicted")
+		kubectl(ctx, "--namespace="+testNamespace, "create", "configmap", "leaky",
+			"--from-literal=token="+planted, "--from-literal=login=V8m!xP#l2Qz3")
+		kubectl(ctx, "--namespace="+testNamespace, "annotate", "jcred", "rotated",
+			"leaky="+base64.StdEncoding.EncodeToString([]byte("Basic "+planted)))
+		directory := GinkgoT().TempDir()
+		kept := leaveEverything(ctx, directory)
+		files, err := os.ReadDir(directory)
+		Expect(err).NotTo(HaveOccurred())
+		for _, file := range files {
+			content, err := os.ReadFile(filepath.Join(directory, file.Name()))
+			Expect(err).NotTo(HaveOccurred())
+			kept += string(content)
+		}
+		for _, secret := range secrets {
+			for _, form := range written(secret) {
+				Expect(strings.Contains(kept, form)).To(BeFalse(), "a matcher would show it")
+			}
+		}
+		Expect(kept).To(And(ContainSubstring("leaky: <redacted>"), ContainSubstring("login: <redacted>")))
 	})
 
 	It("is uninstalled without touching resources, targets and pods", func(ctx context.Context) {
