@@ -51,6 +51,20 @@ demo: build ## See it work, from a bare machine: control plane, emulator, operat
 	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
+.PHONY: bench
+bench: build ## Measure the operator: half an hour to an hour; QUICK=1 takes 5 minutes. Rows go into bench.json.
+	$(call heading,Control plane for the benchmark)
+	@hack/controlplane/ensure.sh
+	$(call heading,Benchmark)
+	@CGO_ENABLED=0 go build -o $(BIN)/bench ./hack/bench
+	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
+		KUBEBUILDER_ASSETS="$$assets" $(BIN)/bench $(if $(filter-out 0 no false,$(QUICK)),--quick,--plots=docs/performance)
+
+.PHONY: bench-go
+bench-go: ## Run the micro benchmarks, in the format that benchstat reads.
+	go test -run='^$$' -bench=. -count=6 ./internal/credential ./internal/jupico/outcome ./internal/decision \
+		./internal/render ./internal/controller
+
 .PHONY: test
 test: verify vet lint test-rules test-image test-chart test-go ## All that must hold: generated files, vet, lint, alerts, image, chart, tests, coverage.
 	$(call heading,All is well)

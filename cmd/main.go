@@ -9,17 +9,17 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	_ "golang.org/x/crypto/x509roots/fallback" // the image holds the program alone, and no certificates of a system
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -52,6 +52,10 @@ func main() {
 		fmt.Fprintf(os.Stderr, "Some flags cannot be used:\n%v\nSee --help.\n", err)
 		os.Exit(2)
 	}
+	limit := options.MemoryLimit(os.DirFS("/sys/fs/cgroup"))
+	if _, isSet := os.LookupEnv("GOMEMLIMIT"); limit > 0 && !isSet {
+		debug.SetMemoryLimit(limit)
+	}
 	if err := run(ctrl.SetupSignalHandler(), &opts); err != nil {
 		ctrl.Log.WithName("setup").Error(err, "Stopped")
 		os.Exit(1)
@@ -81,6 +85,7 @@ func run(ctx context.Context, opts *options.Options) error {
 	}
 	err = controller.SetUp(ctx, manager, controller.Options{
 		MaxConcurrentReconciles: opts.MaxConcurrentReconciles,
+		Namespaces:              opts.Namespaces,
 		Checker:                 checks,
 		Clock:                   clock.RealClock{},
 		Metrics:                 metrics.Registry,
@@ -100,11 +105,11 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 	kubernetes.QPS, kubernetes.Burst = float32(opts.KubeAPIQPS), opts.KubeAPIBurst
 
 	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return nil, err
-	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return nil, err
+	// Of Kubernetes' own kinds, only those that the operator writes: each group costs memory.
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, err
+		}
 	}
 	serving := metricsserver.Options{
 		BindAddress:   opts.MetricsBindAddress,
@@ -112,14 +117,15 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		CertDir:       opts.MetricsCertDir,
 	}
 	if opts.MetricsSecure {
-		serving.FilterProvider = filters.WithAuthenticationAndAuthorization
+		serving.FilterProvider = controller.GuardMetrics
 	}
 	manager, err := ctrl.NewManager(kubernetes, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controller.CacheOptions(opts.Namespaces),
+		Cache:                         controller.CacheOptions(kubernetes, opts.Namespaces),
 		Client:                        controller.ClientOptions(),
 		Metrics:                       serving,
 		HealthProbeBindAddress:        opts.HealthProbeBindAddress,
+		PprofBindAddress:              opts.ProfilingAddress(),
 		LeaderElection:                opts.LeaderElect,
 		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager

@@ -13,6 +13,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/jupico-operator/jupico-operator/hack/process"
 )
 
 // demo is what runs, and where.
@@ -24,10 +26,10 @@ type demo struct {
 	kubeconfig   string // the administrator's
 	client       client.Client
 
-	emulator    *process
+	emulator    *process.Process
 	emulatorURL string
 	adminURL    string
-	operator    *process
+	operator    *process.Process
 }
 
 // newDemo makes sure of what the demo needs.
@@ -59,7 +61,7 @@ func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
 // close ends every process and removes every file. The operator ends before what it talks to.
 func (d *demo) close() error {
 	fmt.Println("\nCleaning up ...")
-	errs := []error{d.operator.stop(), d.emulator.stop()}
+	errs := []error{d.operator.Stop(), d.emulator.Stop()}
 	if d.controlPlane != nil {
 		errs = append(errs, d.controlPlane.Stop())
 	}
@@ -71,9 +73,9 @@ func (d *demo) close() error {
 func (d *demo) explain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	for _, p := range []*process{d.emulator, d.operator} {
+	for _, p := range []*process.Process{d.emulator, d.operator} {
 		if p != nil {
-			fmt.Printf("\n--- The last lines of the log of %s\n%s", p.name, p.tail(40))
+			fmt.Printf("\n--- The last lines of the log of %s\n%s", p.Name, p.Tail(40))
 		}
 	}
 	if d.client == nil {
@@ -100,15 +102,15 @@ It stays up until Ctrl-C. In another terminal:
   tail -f %s
   curl -X POST %s/wipe    # or /reset, and see cmd/jupico-emulator for more
   kubectl annotate jcred payments --overwrite %s=$(date +%%s%%N)
-`, d.kubeconfig, d.kubectlPath(), d.operator.log, d.adminURL, checkRequest)
+`, d.kubeconfig, d.kubectlPath(), d.operator.Log, d.adminURL, checkRequest)
 	select {
 	case <-ctx.Done():
 		return nil
-	case <-d.emulator.exited:
+	case <-d.emulator.Exited:
 		d.explain(ctx)
-		return d.emulator.failure()
-	case <-d.operator.exited:
+		return d.emulator.Failure()
+	case <-d.operator.Exited:
 		d.explain(ctx)
-		return d.operator.failure()
+		return d.operator.Failure()
 	}
 }

@@ -116,7 +116,7 @@ func (d *demo) waitFor(ctx context.Context, limit time.Duration, look look) erro
 	var seen string
 	err := wait.PollUntilContextTimeout(ctx, pollInterval, limit, true, func(ctx context.Context) (there bool, _ error) {
 		seen, there = look(ctx)
-		return there, errors.Join(d.operator.failure(), d.emulator.failure())
+		return there, errors.Join(d.operator.Failure(), d.emulator.Failure())
 	})
 	switch {
 	case err == nil:

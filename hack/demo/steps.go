@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/hack/process"
 )
 
 // checkRequest is the annotation that asks for a check now.
@@ -59,13 +60,13 @@ var (
 
 func (d *demo) startEmulator(ctx context.Context) error {
 	var err error
-	d.emulator, err = start("the emulator", d.path("emulator.log"), "bin/jupico-emulator",
+	d.emulator, err = process.Start("the emulator", d.path("emulator.log"), nil, "bin/jupico-emulator",
 		"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file="+d.path("emulator-ca.crt"))
 	if err != nil {
 		return err
 	}
 	err = d.waitFor(ctx, 10*time.Second, func(context.Context) (string, bool) {
-		log := d.emulator.tail(10)
+		log := d.emulator.Tail(10)
 		api, admin := servingAPI.FindSubmatch(log), servingAdmin.FindSubmatch(log)
 		if api == nil || admin == nil {
 			return string(log), false
@@ -87,7 +88,7 @@ func (d *demo) startOperator(context.Context) error {
 		return err
 	}
 	args := []string{"--kubeconfig=" + kubeconfig, "--allowed-endpoint=" + d.emulatorURL, "--health-probe-bind-address=0"}
-	d.operator, err = start("the operator", d.path("operator.log"), "bin/manager", args...)
+	d.operator, err = process.Start("the operator", d.path("operator.log"), nil, "bin/manager", args...)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/metadata"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -249,7 +250,10 @@ var _ = Describe("A status write", func() {
 		s.edit(func(r *v1alpha1.JupicoCredential) { metav1.SetMetaDataLabel(&r.ObjectMeta, "changed", "meanwhile") })
 		stale := &findings{status: *old.Status.DeepCopy()}
 		stale.status.Credentials[0].Reason = "WrittenByAnOldLeader"
-		written, err := (&Reconciler{client: admin}).writeStatus(ctx, old, &memory{}, stale)
+		objects, err := metadata.NewForConfig(administrator)
+		Expect(err).NotTo(HaveOccurred())
+		resources := objects.Resource(v1alpha1.GroupVersion.WithResource("jupicocredentials"))
+		written, err := (&Reconciler{resources: resources}).writeStatus(ctx, old, &memory{}, stale)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(written).To(BeFalse())
 		Expect(s.get().Status.Credentials[0].Reason).To(Equal("Accepted"))

@@ -11,8 +11,6 @@ import (
 	"golang.org/x/time/rate"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
@@ -32,8 +30,8 @@ type sight struct {
 	candidates [v1alpha1.MaxCredentials]*candidate
 	// caProblem stands for the candidates' checks when the certificates could not be read. Else nil.
 	caProblem *outcome.Result
-	// target as the cache shows it. Nil when it does not exist.
-	target *metav1.PartialObjectMetadata
+	// target as the watch shows it. Nil when it does not exist.
+	target *glimpse
 	// warnings about what was cut off the source of an entry.
 	warnings [v1alpha1.MaxCredentials][]string
 	// asked are the checks that were made.
@@ -98,9 +96,12 @@ func (r *Reconciler) lookAtEndpoint(ctx context.Context, s *sight, known *memory
 	switch {
 	case spec == nil:
 	case len(spec.CABundle) > 0:
-		s.endpoint.CA = string(spec.CABundle)
+		s.endpoint.CA = intern(string(spec.CABundle)) // mostly the same in all resources, and kept with each token
 	case spec.CAConfigMapRef != nil:
-		if err := r.readCA(ctx, s.resource, &known.ca); err != nil {
+		if known.ca == nil {
+			known.ca = &caMemory{}
+		}
+		if err := r.readCA(ctx, s.resource, known.ca); err != nil {
 			return err
 		}
 		s.endpoint.CA = known.ca.pem
@@ -150,9 +151,9 @@ func (s *sight) recordOf(known *memory, i int) string {
 		}
 		return ""
 	}
-	for former, entry := range known.entries {
-		if entry.recorded != nil && entry.recorded.equal(s.candidates[i]) && !s.hasEntry(former) {
-			return former
+	for _, former := range known.entries {
+		if former.recorded != nil && former.recorded.equal(s.candidates[i]) && !s.hasEntry(former.name) {
+			return former.name
 		}
 	}
 	for _, status := range s.resource.Status.Credentials {
@@ -172,7 +173,7 @@ func (s *sight) hasEntry(name string) bool {
 
 // lookAtTarget sees whether the target is as it was left, and recalls the token in it where that is needed.
 func (r *Reconciler) lookAtTarget(ctx context.Context, s *sight, known *memory) error {
-	target, err := r.seen(ctx, "Secret", s.resource.Namespace, s.resource.Spec.Target.Name)
+	target, err := r.seenTarget(ctx, s.resource)
 	if err != nil {
 		return err
 	}
@@ -226,7 +227,7 @@ func (r *Reconciler) recallDeployed(ctx context.Context, s *sight, known *memory
 		return err
 	}
 	known.readBack = isLeft
-	if refOf(secret) != isLeft {
+	if glimpseOf(secret).ref != isLeft {
 		return nil
 	}
 	if token, ok := credential.ParseToken(secret.Data[v1alpha1.TargetKeyToken]); ok {
@@ -275,15 +276,7 @@ func refilledAt(limiter *rate.Limiter, now time.Time) time.Time {
 	return now.Add(time.Duration(missing / float64(limiter.Limit()) * float64(time.Second)))
 }
 
-// seen returns the metadata of an object of the core API as the cache shows it, or nil.
-func (r *Reconciler) seen(
-	ctx context.Context, kind, namespace, name string,
-) (*metav1.PartialObjectMetadata, error) {
-	object := &metav1.PartialObjectMetadata{}
-	object.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind})
-	err := r.metadata.Get(ctx, keyOf(namespace, name), object)
-	if apierrors.IsNotFound(err) {
-		return nil, nil //nolint:nilnil // not there is an answer
-	}
-	return object, err
+// seenTarget returns the target as the watch shows it, or nil.
+func (r *Reconciler) seenTarget(ctx context.Context, resource *v1alpha1.JupicoCredential) (*glimpse, error) {
+	return r.secrets.in(resource.Namespace).look(ctx, keyOf(resource.Namespace, resource.Spec.Target.Name))
 }

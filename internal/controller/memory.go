@@ -41,9 +41,9 @@ type memory struct {
 
 	// generation of the spec that was looked at last.
 	generation int64
-	// entries of spec.credentials, by name.
-	entries map[string]*entryMemory
-	ca      caMemory
+	// entries of spec.credentials: few, so that a list is smaller than a map.
+	entries []*entryMemory
+	ca      *caMemory // nil without a ConfigMap
 	// deployed is the token in the target.
 	deployed *proof
 	// untold are targets, and their keys, that were written while the status that tells of them could not be. They are
@@ -66,6 +66,7 @@ type memory struct {
 
 // entryMemory is what is known of one entry.
 type entryMemory struct {
+	name   string
 	source sourceMemory
 	// recorded is the candidate that the status is about.
 	recorded *candidate
@@ -75,33 +76,35 @@ type entryMemory struct {
 	editedAt time.Time
 	// checkedFor is the generation of the spec that the candidate was checked for last.
 	checkedFor int64
-	// tokens are the candidate's in both forms.
-	tokens map[credential.Form]*proof
+	// standard and newline are the candidate's tokens, in the two forms of a login.
+	standard, newline *proof
 }
 
 // token returns a candidate's token in a form, with what is known of its checks.
 func (m *entryMemory) token(of *candidate, form credential.Form) *proof {
 	token := of.credential.Token(form)
-	if known := m.tokens[form]; known != nil && known.endpoint == of.endpoint && known.token.Equal(token) {
+	slot := &m.standard
+	if form == credential.TrailingNewline {
+		slot = &m.newline
+	}
+	if known := *slot; known != nil && known.endpoint == of.endpoint && known.token.Equal(token) {
 		known.origin = of.origin // the entry may have been renamed
 		return known
 	}
-	if m.tokens == nil {
-		m.tokens = map[credential.Form]*proof{}
-	}
-	m.tokens[form] = &proof{origin: of.origin, token: token, endpoint: of.endpoint}
-	return m.tokens[form]
+	*slot = &proof{origin: of.origin, token: token, endpoint: of.endpoint}
+	return *slot
 }
 
 // entry returns the memory of an entry, which may be empty.
 func (m *memory) entry(name string) *entryMemory {
-	if m.entries == nil {
-		m.entries = map[string]*entryMemory{}
+	for _, entry := range m.entries {
+		if entry.name == name {
+			return entry
+		}
 	}
-	if m.entries[name] == nil {
-		m.entries[name] = &entryMemory{}
-	}
-	return m.entries[name]
+	entry := &entryMemory{name: name}
+	m.entries = append(m.entries, entry)
+	return entry
 }
 
 // provenOf returns the token of an entry of the spec as the API accepted it.
@@ -140,11 +143,11 @@ func (m *memory) record(s *sight) {
 	if s.resource.Spec.Suspend {
 		return // nothing was looked at
 	}
-	kept := map[string]*entryMemory{}
+	kept := make([]*entryMemory, 0, len(s.resource.Spec.Credentials))
 	for i := range s.resource.Spec.Credentials {
-		name := s.resource.Spec.Credentials[i].Name
-		kept[name] = m.entry(name)
-		kept[name].recorded = s.candidates[i]
+		entry := m.entry(s.resource.Spec.Credentials[i].Name)
+		entry.recorded = s.candidates[i]
+		kept = append(kept, entry)
 	}
 	m.entries = kept
 }

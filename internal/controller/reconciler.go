@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,20 +29,24 @@ import (
 
 // Reconciler keeps JupicoCredentials proven and delivered.
 type Reconciler struct {
-	client   client.Client // reads JupicoCredentials from the cache
-	metadata client.Reader // reads metadata of Secrets and ConfigMaps from the cache
-	live     client.Reader // reads Secrets and ConfigMaps from the API server
-	events   events.EventRecorder
-	checker  *checker.Checker
-	clock    clock.PassiveClock
-	metrics  *metrics
-	memories memories
+	client client.Client // reads JupicoCredentials from the cache, and writes Secrets
+	// resources patches JupicoCredentials, and is answered with their metadata alone.
+	resources  metadata.Getter
+	secrets    *mentions
+	configMaps *mentions
+	live       client.Reader // reads Secrets and ConfigMaps from the API server
+	events     events.EventRecorder
+	checker    *checker.Checker
+	clock      clock.PassiveClock
+	metrics    *metrics
+	memories   memories
 }
 
 // Reconcile brings one resource's target and status up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	resource := &v1alpha1.JupicoCredential{}
-	if err := r.client.Get(ctx, request.NamespacedName, resource); err != nil {
+	// It is the cache's own, and only to be read.
+	if err := r.client.Get(ctx, request.NamespacedName, resource, client.UnsafeDisableDeepCopy); err != nil {
 		r.memories.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
@@ -53,7 +58,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return again(resource, cacheLag), nil
 	}
 	if wakeUp, ok, err := r.resume(ctx, resource, known); ok || err != nil {
-		return r.until(resource, wakeUp), err
+		return r.until(resource, wakeUp, false), err
 	}
 
 	held := known.deployed
@@ -71,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	return r.until(resource, findings.wakeUp), nil
+	return r.until(resource, findings.wakeUp, findings.isExpected), nil
 }
 
 // findings are what an evaluation came to.
@@ -79,6 +84,8 @@ type findings struct {
 	status v1alpha1.JupicoCredentialStatus
 	wakeUp time.Time // zero: not before something happens
 	sight  *sight    // that the status is about
+	// isExpected: at the wake-up, a check is to be made that was announced or waits for its slot.
+	isExpected bool
 }
 
 // evaluate proves, decides and delivers. An error means trouble with Kubernetes, and everything else is an outcome;
@@ -97,12 +104,17 @@ func (r *Reconciler) evaluate(
 	}
 	sight.facts.Now = r.clock.Now()
 	verdict := decision.Decide(sight.facts, plan, outcomes)
+	isExpected := verdict.IsExpected()
+	if retryAt := verdict.BriefWait(); !retryAt.IsZero() {
+		return &findings{status: resource.Status, wakeUp: retryAt, sight: sight, isExpected: isExpected}, nil
+	}
 	target, err := r.deliver(ctx, sight, known, verdict)
 	if isGone(err) {
 		return nil, nil //nolint:nilnil // the namespace is being deleted, and nothing is left to say
 	}
 	status, wakeUp := decision.Conclude(verdict, target)
-	return &findings{status: status, wakeUp: decision.Earliest(wakeUp, sight.retryRequestAt), sight: sight}, err
+	wakeUp = decision.Earliest(wakeUp, sight.retryRequestAt)
+	return &findings{status: status, wakeUp: wakeUp, sight: sight, isExpected: isExpected}, err
 }
 
 // cacheLag is how long to wait for the cache to show our own last write.
@@ -112,6 +124,7 @@ const cacheLag = 50 * time.Millisecond
 // look.
 const (
 	routine    = 0
+	expected   = 1  // the checker told it when to come: its slot, which it has waited for, is given away when it is late
 	firstProof = 10 // somebody waits for it
 )
 
@@ -126,11 +139,15 @@ func again(resource *v1alpha1.JupicoCredential, after time.Duration) ctrl.Result
 // isNew reports whether nothing was ever delivered.
 func isNew(resource *v1alpha1.JupicoCredential) bool { return resource.Status.Deployed == nil }
 
-func (r *Reconciler) until(resource *v1alpha1.JupicoCredential, wakeUp time.Time) ctrl.Result {
+func (r *Reconciler) until(resource *v1alpha1.JupicoCredential, wakeUp time.Time, isExpected bool) ctrl.Result {
 	if wakeUp.IsZero() {
 		return ctrl.Result{}
 	}
-	return again(resource, max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
+	result := again(resource, max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
+	if isExpected {
+		*result.Priority += expected
+	}
+	return result
 }
 
 func keyOf(namespace, name string) types.NamespacedName {

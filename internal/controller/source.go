@@ -11,25 +11,21 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 )
 
-// readSource brings what is known of the source up to date. It reads the Secret only when the cache shows another
-// resourceVersion than the one that was read, and before it is called missing: a cache may be behind the very manifest
+// readSource brings what is known of the source up to date. It reads the Secret only when the watch shows another
+// resourceVersion than the one that was read, and before it is called missing: a watch may be behind the very manifest
 // that holds both.
 func (r *Reconciler) readSource(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, entry *v1alpha1.Credential, known *sourceMemory,
 ) error {
-	name := entry.SecretName()
-	seen, err := r.seen(ctx, "Secret", resource.Namespace, name)
-	if err != nil {
-		return err
-	}
+	name, watch := entry.SecretName(), r.secrets.in(resource.Namespace)
+	seen := watch.peek(keyOf(resource.Namespace, name))
 	isMissing := seen == nil && known.problem == v1alpha1.ReasonSourceNotFound
-	isUnchanged := seen != nil && known.ref == refOf(seen) && known.generation == resource.Generation
+	isUnchanged := seen != nil && known.ref == seen.ref && known.generation == resource.Generation
 	if known.secret == name && (isMissing || isUnchanged) {
 		return nil
 	}
@@ -41,7 +37,11 @@ func (r *Reconciler) readSource(
 		}
 		return err
 	}
-	*known = sourceMemory{secret: name, ref: refOf(secret), generation: resource.Generation}
+	ref := glimpseOf(secret).ref
+	if seen := watch.saw(secret); seen.ref == ref {
+		ref = seen.ref // the same, and held once
+	}
+	*known = sourceMemory{secret: name, ref: ref, generation: resource.Generation}
 	known.warnings = parse(entry, secret.Data, known)
 	return nil
 }
@@ -103,7 +103,8 @@ func (s *sourceMemory) missesKey(data map[string][]byte, keys ...string) bool {
 func (r *Reconciler) readCA(ctx context.Context, resource *v1alpha1.JupicoCredential, known *caMemory) error {
 	reference := resource.Spec.Endpoint.CAConfigMapRef
 	key := cmp.Or(reference.Key, v1alpha1.DefaultCAKey)
-	seen, err := r.seen(ctx, "ConfigMap", resource.Namespace, reference.Name)
+	watch := r.configMaps.in(resource.Namespace)
+	seen, err := watch.look(ctx, keyOf(resource.Namespace, reference.Name))
 	if err != nil {
 		return err
 	}
@@ -112,7 +113,7 @@ func (r *Reconciler) readCA(ctx context.Context, resource *v1alpha1.JupicoCreden
 		*known = notFound
 		return nil
 	}
-	if known.configMap == reference.Name && known.ref == refOf(seen) && known.generation == resource.Generation {
+	if known.configMap == reference.Name && known.ref == seen.ref && known.generation == resource.Generation {
 		return nil
 	}
 	configMap := &corev1.ConfigMap{}
@@ -123,15 +124,13 @@ func (r *Reconciler) readCA(ctx context.Context, resource *v1alpha1.JupicoCreden
 		}
 		return err
 	}
+	watch.saw(configMap)
 	*known = caMemory{
-		configMap: reference.Name, ref: refOf(configMap), generation: resource.Generation, pem: configMap.Data[key],
+		configMap: reference.Name, ref: glimpseOf(configMap).ref, generation: resource.Generation,
+		pem: intern(configMap.Data[key]),
 	}
 	if known.pem == "" {
 		known.problem = fmt.Sprintf("ConfigMap %q has no key %q, or nothing in it", reference.Name, key)
 	}
 	return nil
-}
-
-func refOf(object metav1.Object) v1alpha1.SourceStatus {
-	return v1alpha1.SourceStatus{UID: object.GetUID(), ResourceVersion: object.GetResourceVersion()}
 }

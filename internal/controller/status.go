@@ -4,19 +4,24 @@
 package controller
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/decision"
+	"github.com/jupico-operator/jupico-operator/internal/render"
 )
 
 // longestCacheLag is how long the cache may be behind. A cluster that was restored counts from an earlier version.
@@ -49,15 +54,16 @@ func (r *Reconciler) resume(
 	if !ok || known.evaluated || usesConfigMap {
 		return time.Time{}, false, nil
 	}
-	target, err := r.seen(ctx, "Secret", resource.Namespace, resource.Spec.Target.Name)
-	if err != nil || !isAsLeft(resource.Status.Target, target, resource.Spec.Target.Name) || !isOurs(target, resource) {
+	target, err := r.seenTarget(ctx, resource)
+	if err != nil || !isAsLeft(resource.Status.Target, target, resource.Spec.Target.Name) ||
+		target.managedBy != resource.Name {
 		return time.Time{}, false, err
 	}
 	for i := range resource.Spec.Credentials {
 		entry := &resource.Spec.Credentials[i]
-		source, err := r.seen(ctx, "Secret", resource.Namespace, entry.SecretName())
-		if err != nil || source == nil || !isRecorded(resource, entry.Name, refOf(source)) {
-			return time.Time{}, false, err
+		source := r.secrets.in(resource.Namespace).peek(keyOf(resource.Namespace, entry.SecretName()))
+		if source == nil || !isRecorded(resource, entry.Name, source.ref) {
+			return time.Time{}, false, nil
 		}
 	}
 	return wakeUp, true, nil
@@ -76,13 +82,16 @@ func isRecorded(resource *v1alpha1.JupicoCredential, name string, source v1alpha
 func (r *Reconciler) writeStatus(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, known *memory, f *findings,
 ) (bool, error) {
-	if equality.Semantic.DeepEqual(resource.Status, f.status) {
+	before, after := resource.Status, f.status
+	if !leaveOutEqual(&before, &after) {
 		return true, nil
 	}
-	updated := resource.DeepCopy()
-	updated.Status = f.status
-	patch := client.MergeFromWithOptions(resource, client.MergeFromWithOptimisticLock{})
-	err := r.client.Status().Patch(ctx, updated, patch)
+	patch, err := statusPatch(resource.ResourceVersion, &before, &after)
+	if err != nil {
+		return false, err
+	}
+	updated, err := r.resources.Namespace(resource.Namespace).Patch(ctx, resource.Name, types.MergePatchType, patch,
+		metav1.PatchOptions{FieldManager: render.ManagerName}, "status")
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return false, nil
@@ -91,6 +100,74 @@ func (r *Reconciler) writeStatus(
 	}
 	known.statusVersion = updated.ResourceVersion
 	return true, nil
+}
+
+// statusPatch is a JSON merge patch that brings one status to another.
+func statusPatch(version string, before, after *v1alpha1.JupicoCredentialStatus) ([]byte, error) {
+	from, err := json.Marshal(before)
+	if err != nil {
+		return nil, err
+	}
+	to, err := json.Marshal(after)
+	if err != nil {
+		return nil, err
+	}
+	status, err := mergePatch(from, to)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(map[string]any{
+		"metadata": map[string]string{"resourceVersion": version},
+		"status":   status,
+	})
+}
+
+// mergePatch is the JSON merge patch (RFC 7386) that brings one object to another. It reads nothing but the objects on
+// the way to a difference: it is made for each check.
+func mergePatch(before, after json.RawMessage) (json.RawMessage, error) {
+	var from, to map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(before, &from), json.Unmarshal(after, &to)); err != nil {
+		return nil, err
+	}
+	for key, was := range from {
+		is, exists := to[key]
+		switch {
+		case !exists:
+			to[key] = json.RawMessage("null")
+		case bytes.Equal(was, is):
+			delete(to, key)
+		case was[0] == '{' && is[0] == '{':
+			deeper, err := mergePatch(was, is)
+			if err != nil {
+				return nil, err
+			}
+			to[key] = deeper
+		}
+	}
+	return json.Marshal(to)
+}
+
+// leaveOutEqual empties the fields in which two statuses are equal, and reports whether any is not.
+func leaveOutEqual(before, after *v1alpha1.JupicoCredentialStatus) bool {
+	isChanged := false
+	leaveOut(&before.Conditions, &after.Conditions, &isChanged)
+	leaveOut(&before.ObservedGeneration, &after.ObservedGeneration, &isChanged)
+	leaveOut(&before.Deployed, &after.Deployed, &isChanged)
+	leaveOut(&before.Target, &after.Target, &isChanged)
+	leaveOut(&before.Credentials, &after.Credentials, &isChanged)
+	leaveOut(&before.LastCheckTime, &after.LastCheckTime, &isChanged)
+	leaveOut(&before.NextCheckTime, &after.NextCheckTime, &isChanged)
+	leaveOut(&before.LastHandledCheckRequest, &after.LastHandledCheckRequest, &isChanged)
+	return isChanged
+}
+
+func leaveOut[T any](before, after *T, isChanged *bool) {
+	if !equality.Semantic.DeepEqual(*before, *after) {
+		*isChanged = true
+		return
+	}
+	var none T
+	*before, *after = none, none
 }
 
 // announce makes events of what a user should see happen.

@@ -51,8 +51,9 @@ const (
 )
 
 var (
-	ctx   context.Context
-	admin client.Client // the test's own eyes and hands
+	ctx           context.Context
+	administrator *rest.Config
+	admin         client.Client // the test's own eyes and hands
 	// userConfig makes a user of this name, who may do what roles grant.
 	userConfig func(name string) *rest.Config
 	operator   *runningOperator
@@ -71,7 +72,8 @@ var _ = BeforeSuite(func() {
 
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
-	environment, administrator := startControlPlane()
+	var environment *envtest.Environment
+	environment, administrator = startControlPlane()
 	var err error
 	admin, err = client.New(administrator, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
@@ -157,7 +159,7 @@ type runningOperator struct {
 func (o *runningOperator) start() {
 	manager, err := ctrl.NewManager(rest.CopyConfig(o.config), ctrl.Options{
 		Scheme:     scheme,
-		Cache:      CacheOptions(o.namespaces),
+		Cache:      CacheOptions(o.config, o.namespaces),
 		Client:     ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
@@ -177,6 +179,7 @@ func (o *runningOperator) start() {
 		checker.Options{QPS: 100, Burst: 100, Workers: 8, Clock: &testClock, Log: ctrl.Log})
 	Expect(SetUp(running, manager, Options{
 		MaxConcurrentReconciles: 8,
+		Namespaces:              o.namespaces,
 		Checker:                 checks,
 		Clock:                   &testClock,
 		Metrics:                 o.registry,

@@ -41,7 +41,7 @@ func (r *Reconciler) deliver(
 	switch {
 	case s.resource.Spec.Suspend:
 		return decision.Target{}, nil
-	case s.target != nil && !isOurs(s.target, s.resource):
+	case s.target != nil && s.target.managedBy != s.resource.Name:
 		return conflict(s.resource), nil
 	}
 	templates, err := render.Compile(s.resource)
@@ -186,7 +186,7 @@ func (m *memory) mustLeave(s *sight, before, after *corev1.Secret, token *proof)
 }
 
 // readTarget returns the target as the API server has it, or an empty one to be created. On the way to a first delivery
-// the cache's word is taken for it that there is none.
+// the watch's word is taken for it that there is none.
 func (r *Reconciler) readTarget(ctx context.Context, s *sight, fresh bool) (*corev1.Secret, error) {
 	name := s.resource.Spec.Target.Name
 	none := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.resource.Namespace, Name: name}}
@@ -195,10 +195,14 @@ func (r *Reconciler) readTarget(ctx context.Context, s *sight, fresh bool) (*cor
 	}
 	secret := &corev1.Secret{}
 	err := r.live.Get(ctx, keyOf(s.resource.Namespace, name), secret)
-	if apierrors.IsNotFound(err) {
+	switch {
+	case apierrors.IsNotFound(err):
 		return none, nil
+	case err != nil:
+		return nil, err
 	}
-	return secret, err
+	r.secrets.in(secret.Namespace).saw(secret)
+	return secret, nil
 }
 
 // save creates or updates. The update carries the resourceVersion that was read, so that nobody's change is overwritten
@@ -211,6 +215,7 @@ func (r *Reconciler) save(ctx context.Context, secret *corev1.Secret) error {
 	if err := write(); err != nil {
 		return err
 	}
+	r.secrets.in(secret.Namespace).saw(secret)
 	log.FromContext(ctx).Info("Wrote target Secret", "secret", client.ObjectKeyFromObject(secret))
 	return nil
 }
@@ -368,12 +373,12 @@ func (r *Reconciler) partWith(ctx context.Context, resource *v1alpha1.JupicoCred
 	}))
 }
 
-// isAsLeft reports whether the cache shows the target as the status left it. A cache that is behind our own write does.
-func isAsLeft(left *v1alpha1.TargetStatus, seen *metav1.PartialObjectMetadata, name string) bool {
-	if left == nil || seen == nil || left.Name != name || seen.UID != left.UID {
+// isAsLeft reports whether the watch shows the target as the status left it. A watch that is behind our own write does.
+func isAsLeft(left *v1alpha1.TargetStatus, seen *glimpse, name string) bool {
+	if left == nil || seen == nil || left.Name != name || seen.ref.UID != left.UID {
 		return false
 	}
-	order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, left.ResourceVersion)
+	order, err := resourceversion.CompareResourceVersion(seen.ref.ResourceVersion, left.ResourceVersion)
 	return err == nil && order <= 0
 }
 

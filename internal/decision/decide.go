@@ -52,6 +52,22 @@ func Decide(f Facts, plan Plan, outcomes []Outcome) Verdict {
 	return v
 }
 
+// briefWait is how long a new resource may wait for its first check without a word.
+const briefWait = time.Second
+
+// BriefWait returns when to come back where a first look came to nothing but a short wait for a slot, of which nothing
+// need be said: many resources that come together would each cost a write more. Else it is zero.
+func (v *Verdict) BriefWait() time.Time {
+	isFirst := v.facts.Resource.Status.ObservedGeneration < 0
+	if !isFirst || v.announced || v.checked || v.retryAt.Sub(v.facts.Now) > briefWait {
+		return time.Time{}
+	}
+	return v.retryAt
+}
+
+// IsExpected reports whether a check is yet to be made that was announced, or that waits for its slot.
+func (v *Verdict) IsExpected() bool { return v.announced || !v.retryAt.IsZero() }
+
 // IsReplaced reports whether one of the outcomes is an acceptance of what takes the deployed token's place, so that
 // nothing more need be known of that.
 func IsReplaced(f Facts, plan Plan, outcomes []Outcome) bool {

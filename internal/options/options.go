@@ -31,10 +31,11 @@ type Options struct {
 	MetricsSecure           bool
 	MetricsCertDir          string
 	HealthProbeBindAddress  string
+	PprofBindAddress        string
 }
 
 // maxCheckQPS is more than any API would bear.
-const maxCheckQPS = 1000
+const maxCheckQPS = 10_000
 
 // BindFlags registers the flags and their defaults.
 func (o *Options) BindFlags(fs *flag.FlagSet) {
@@ -43,7 +44,7 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 			o.Namespaces = append(o.Namespaces, splitList(value)...)
 			return nil
 		})
-	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 16,
+	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 64,
 		"How many resources are worked on at the same time.")
 	fs.Float64Var(&o.KubeAPIQPS, "kube-api-qps", -1,
 		"Requests a second to the Kubernetes API server. Negative: no limit here, the server's fairness decides.")
@@ -72,6 +73,9 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 			"When left out, a certificate that is made at each start.")
 	fs.StringVar(&o.HealthProbeBindAddress, "health-probe-bind-address", ":8081",
 		"`Address` that /healthz and /readyz are served on. 0: none.")
+	fs.StringVar(&o.PprofBindAddress, "pprof-bind-address", "0",
+		"`Address` that profiles are served on, to everybody who reaches it. Without a host, such as :6060, it is on the "+
+			"loopback interface alone. 0: none.")
 }
 
 func splitList(value string) []string {
@@ -110,6 +114,14 @@ func (o *Options) Validate() error {
 	}
 	o.validateChecks(problem)
 	return errors.Join(problems...)
+}
+
+// ProfilingAddress is where profiles are served: on the loopback interface, unless another was named.
+func (o *Options) ProfilingAddress() string {
+	if strings.HasPrefix(o.PprofBindAddress, ":") {
+		return "127.0.0.1" + o.PprofBindAddress
+	}
+	return o.PprofBindAddress
 }
 
 func (o *Options) validateChecks(problem func(format string, args ...any)) {

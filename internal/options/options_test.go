@@ -30,7 +30,7 @@ func parse(arguments ...string) (*Options, string, error) {
 
 func defaults() Options {
 	return Options{
-		MaxConcurrentReconciles: 16,
+		MaxConcurrentReconciles: 64,
 		KubeAPIQPS:              -1,
 		CheckTimeout:            10 * time.Second,
 		CheckQPS:                20,
@@ -38,6 +38,7 @@ func defaults() Options {
 		MetricsBindAddress:      "0",
 		MetricsSecure:           true,
 		HealthProbeBindAddress:  ":8081",
+		PprofBindAddress:        "0",
 	}
 }
 
@@ -81,6 +82,7 @@ func TestEveryFlagSetsItsOption(t *testing.T) {
 		{"plain metrics", []string{"--metrics-secure=false"}, func(o *Options) { o.MetricsSecure = false }},
 		{"a certificate for metrics", []string{"--metrics-cert-dir=/certs"}, func(o *Options) { o.MetricsCertDir = "/certs" }},
 		{"the address of probes", []string{"--health-probe-bind-address=:9000"}, func(o *Options) { o.HealthProbeBindAddress = ":9000" }},
+		{"the address of profiles", []string{"--pprof-bind-address=:6060"}, func(o *Options) { o.PprofBindAddress = ":6060" }},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
 			got, _, err := parse(tc.arguments...)
@@ -93,6 +95,16 @@ func TestEveryFlagSetsItsOption(t *testing.T) {
 				t.Errorf("got %+v, want %+v", *got, want)
 			}
 		})
+	}
+}
+
+func TestProfilesAreServedOnTheLoopbackInterfaceUnlessAnotherIsNamed(t *testing.T) {
+	for given, want := range map[string]string{
+		"0": "0", ":6060": "127.0.0.1:6060", "0.0.0.0:6060": "0.0.0.0:6060", "[::1]:6060": "[::1]:6060",
+	} {
+		if got := (&Options{PprofBindAddress: given}).ProfilingAddress(); got != want {
+			t.Errorf("%s is served on %s, want %s", given, got, want)
+		}
 	}
 }
 
@@ -131,11 +143,11 @@ func TestWhatCannotBeUsedIsSaid(t *testing.T) {
 		{"a longer timeout", []string{"--check-timeout=61s"}, "--check-timeout: 1m1s is not between 1s and 1m"},
 		{"no timeout", []string{"--check-timeout=0"}, "--check-timeout: 0s is not between 1s and 1m"},
 		{"a check every 10 s", []string{"--check-qps=0.1"}, ""},
-		{"the most checks", []string{"--check-qps=1000"}, ""},
-		{"more checks", []string{"--check-qps=1000.5"}, "--check-qps: 1000.5 is not above 0 and at most 1000"},
-		{"no checks", []string{"--check-qps=0"}, "--check-qps: 0 is not above 0 and at most 1000"},
-		{"fewer checks", []string{"--check-qps=-1"}, "--check-qps: -1 is not above 0 and at most 1000"},
-		{"a rate that is no number", []string{"--check-qps=NaN"}, "--check-qps: NaN is not above 0 and at most 1000"},
+		{"the most checks", []string{"--check-qps=10000"}, ""},
+		{"more checks", []string{"--check-qps=10000.5"}, "--check-qps: 10000.5 is not above 0 and at most 10000"},
+		{"no checks", []string{"--check-qps=0"}, "--check-qps: 0 is not above 0 and at most 10000"},
+		{"fewer checks", []string{"--check-qps=-1"}, "--check-qps: -1 is not above 0 and at most 10000"},
+		{"a rate that is no number", []string{"--check-qps=NaN"}, "--check-qps: NaN is not above 0 and at most 10000"},
 		{"one check at once", []string{"--check-burst=1"}, ""},
 		{"no check at once", []string{"--check-burst=0"}, "--check-burst: 0 is less than 1"},
 	} {
@@ -200,6 +212,7 @@ func TestTheHelpMentionsEveryFlag(t *testing.T) {
 	want := []string{
 		"allowed-endpoint", "check-burst", "check-qps", "check-timeout", "health-probe-bind-address", "kube-api-burst", "kube-api-qps", "leader-elect",
 		"max-concurrent-reconciles", "metrics-bind-address", "metrics-cert-dir", "metrics-secure", "namespaces",
+		"pprof-bind-address",
 	}
 	var bound []string
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
@@ -219,7 +232,7 @@ func TestTheHelpMentionsEveryFlag(t *testing.T) {
 			t.Errorf("the help does not mention --%s:\n%s", name, help)
 		}
 	}
-	for _, part := range []string{"(default 16)", "(default -1)", "(default 10s)", "(default true)", `(default ":8081")`} {
+	for _, part := range []string{"(default 64)", "(default -1)", "(default 10s)", "(default true)", `(default ":8081")`} {
 		if !strings.Contains(help, part) {
 			t.Errorf("the help does not say %s:\n%s", part, help)
 		}

@@ -1,0 +1,90 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/xml"
+	"errors"
+	"io"
+	"maps"
+	"strings"
+	"testing"
+)
+
+func TestCallsAreCountedByVerbAndResource(t *testing.T) {
+	exposition := `# TYPE apiserver_request_total counter
+apiserver_request_total{code="200",resource="secrets",subresource="",verb="GET"} 3
+apiserver_request_total{code="404",resource="secrets",subresource="",verb="GET"} 1
+apiserver_request_total{code="200",resource="jupicocredentials",subresource="status",verb="PATCH"} 1.2e+01
+apiserver_request_total_other{code="200",resource="secrets",subresource="",verb="GET"} 9
+`
+	got := calls{}
+	err := samples([]byte(exposition), "apiserver_request_total", func(labels map[string]string, value float64) {
+		got[labels["verb"]+" "+labels["resource"]+"/"+labels["subresource"]] += value
+	})
+	want := calls{"GET secrets/": 4, "PATCH jupicocredentials/status": 12}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %v and %v, want %v", got, err, want)
+	}
+}
+
+func TestReadsAndWritesAreToldApart(t *testing.T) {
+	used := calls{"get secrets": 5, "list secrets": 1, "watch secrets": 7, "patch x": 2, "post y": 3}.
+		since(calls{"get secrets": 2, "patch x": 2})
+	if used.reads() != 4 || used.writes() != 3 {
+		t.Errorf("%v: %v reads, %v writes", used, used.reads(), used.writes())
+	}
+}
+
+func TestARowIsJudgedByItsTarget(t *testing.T) {
+	for _, tc := range []struct {
+		name, better string
+		value        float64
+		pass         bool
+	}{
+		{"sync_ratio_1000", higher, 0.9, true},
+		{"sync_ratio_1000", higher, 0.89, false},
+		{"calls_per_create", lower, 3.1, true},
+		{"calls_per_create", lower, 3.11, false},
+		{"reads_per_check", lower, 0, true},
+		{"reads_per_check", lower, 0.001, false},
+	} {
+		b := &bench{}
+		b.add(tc.name, tc.value, "", tc.better)
+		if got := b.report.passes(); got != tc.pass {
+			t.Errorf("%s of %v passes: %t", tc.name, tc.value, got)
+		}
+	}
+	b := &bench{}
+	b.add("of no target", 1, "", lower)
+	if b.report.Rows[0].Pass != nil || !b.report.passes() {
+		t.Error("a row without a target is judged")
+	}
+}
+
+func TestAPercentileIsOneOfTheValues(t *testing.T) {
+	values := []float64{5, 1, 4, 2, 3}
+	if median(values) != 3 || percentile(values, 0.99) != 5 || percentile([]float64{7}, 0.99) != 7 {
+		t.Errorf("the median is %v, the 99th percentile %v", median(values), percentile(values, 0.99))
+	}
+}
+
+func TestAPlotIsAPictureOfItsPoints(t *testing.T) {
+	var s series
+	s.add(point{size: 10_000, rate: 90})
+	s.add(point{size: 1_000, rate: 1})
+	s.add(point{size: 1_000, rate: 100})
+	picture := s.draw("Rate", func(p point) float64 { return p.rate })
+	if n := strings.Count(picture, "<circle"); n != 2 {
+		t.Errorf("it has %d points", n)
+	}
+	decoder := xml.NewDecoder(strings.NewReader(picture))
+	for {
+		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

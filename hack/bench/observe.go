@@ -1,0 +1,160 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/watch"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+)
+
+// observer knows how the resources of a namespace are, and which tokens its targets hold.
+type observer struct {
+	mu      sync.Mutex
+	states  map[string]string // "True/Accepted", by resource
+	counts  map[string]int    // of the states
+	tokens  map[string]token  // by Secret
+	changed chan struct{}     // closed at the next change
+	cancel  context.CancelFunc
+}
+
+// token is what a Secret holds, and since when that is known.
+type token struct {
+	value string
+	since time.Time
+}
+
+// observe begins to watch the resources of a namespace.
+func (b *bench) observe(ctx context.Context, namespace string) (*observer, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	o := &observer{
+		states: map[string]string{}, counts: map[string]int{}, tokens: map[string]token{},
+		changed: make(chan struct{}), cancel: cancel,
+	}
+	return o, b.follow(ctx, o, &v1alpha1.JupicoCredentialList{}, namespace)
+}
+
+// observeTargets begins to watch Secrets too.
+func (b *bench) observeTargets(ctx context.Context, f *fleet) error {
+	return b.follow(ctx, f.watch, &corev1.SecretList{}, f.namespace)
+}
+
+func (o *observer) stop() { o.cancel() }
+
+// follow watches until the context ends. The API server ends a watch after a while.
+func (b *bench) follow(ctx context.Context, o *observer, kind client.ObjectList, namespace string) error {
+	begin := func() (watch.Interface, error) { return b.admin.Watch(ctx, kind, client.InNamespace(namespace)) }
+	watching, err := begin()
+	if err != nil {
+		return err
+	}
+	go func() {
+		for ctx.Err() == nil {
+			for e := range watching.ResultChan() {
+				o.see(e)
+			}
+			if again, err := begin(); err == nil {
+				watching = again
+			}
+		}
+	}()
+	return nil
+}
+
+func (o *observer) see(e watch.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch object := e.Object.(type) {
+	case *v1alpha1.JupicoCredential:
+		o.counts[o.states[object.Name]]--
+		delete(o.states, object.Name)
+		if e.Type != watch.Deleted {
+			o.states[object.Name] = stateOf(object)
+			o.counts[stateOf(object)]++
+		}
+	case *corev1.Secret:
+		o.tokens[object.Name] = token{string(object.Data[v1alpha1.TargetKeyToken]), time.Now()}
+		if e.Type == watch.Deleted {
+			delete(o.tokens, object.Name)
+		}
+	}
+	close(o.changed)
+	o.changed = make(chan struct{})
+}
+
+func stateOf(resource *v1alpha1.JupicoCredential) string {
+	ready := meta.FindStatusCondition(resource.Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return "new"
+	}
+	return string(ready.Status) + "/" + ready.Reason
+}
+
+const accepted = "True/Accepted"
+
+// wait returns once a condition holds, or fails when that is not so in time or the operator ends.
+func (o *observer) wait(ctx context.Context, b *bench, limit time.Duration, holds func() bool) error {
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	var ended chan struct{}
+	if b.operator != nil {
+		ended = b.operator.Exited
+	}
+	for {
+		o.mu.Lock()
+		done, changed := holds(), o.changed
+		o.mu.Unlock()
+		if done {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ended:
+			return b.operator.Failure()
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timeout.C:
+			return fmt.Errorf("not within %s: %s", limit, o.describe())
+		}
+	}
+}
+
+// waitForAll waits until so many resources are in a state.
+func (o *observer) waitForAll(ctx context.Context, b *bench, limit time.Duration, state string, n int) error {
+	return o.wait(ctx, b, limit, func() bool { return o.counts[state] == n })
+}
+
+// waitForToken waits until a target holds a token, and returns since when.
+func (o *observer) waitForToken(ctx context.Context, b *bench, name, want string) (time.Time, error) {
+	var since time.Time
+	err := o.wait(ctx, b, startTimeout, func() bool {
+		held := o.tokens[name]
+		since = held.since
+		return held.value == want
+	})
+	return since, err
+}
+
+func (o *observer) describe() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var states []string
+	for _, state := range slices.Sorted(maps.Keys(o.counts)) {
+		if o.counts[state] > 0 {
+			states = append(states, fmt.Sprintf("%d %s", o.counts[state], state))
+		}
+	}
+	return strings.Join(states, ", ")
+}

@@ -1,0 +1,124 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// reactions is how many of each kind are measured, each with a resource of its own.
+const reactions = 200
+
+// reaction is a kind of change, and what it should lead to.
+type reaction struct {
+	name string
+	// latency of a check that the way leads over, which is not the operator's.
+	latency time.Duration
+	// act makes the change, and returns the token that the target is to hold.
+	act func(ctx context.Context, b *bench, f *fleet, i int) (string, error)
+}
+
+var allReactions = []reaction{
+	{"source_changed", latency, changeSource},
+	{"target_deleted", 0, deleteTarget},
+	{"target_tampered", 0, tamper},
+}
+
+// measureReaction changes one thing after another, on the fleet that sync left.
+func measureReaction(ctx context.Context, b *bench) error {
+	f := b.fleet
+	if f == nil || b.operator == nil || f.size < len(allReactions)*reactions {
+		return errors.New("it builds on sync")
+	}
+	if err := b.observeTargets(ctx, f); err != nil {
+		return err
+	}
+	if _, err := f.watch.waitForToken(ctx, b, targetName(f.size-1), tokenOf(f, f.size-1, 0)); err != nil {
+		return err
+	}
+	worst := 0.0
+	for kind, r := range allReactions {
+		var took []float64
+		for i := kind * reactions; i < (kind+1)*reactions; i++ {
+			ms, err := r.measure(ctx, b, f, i)
+			if err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			took = append(took, ms)
+		}
+		b.add("reaction_"+r.name+"_p50_ms", median(took), "ms", lower)
+		b.add("reaction_"+r.name+"_p99_ms", percentile(took, 0.99), "ms", lower)
+		b.add("reaction_"+r.name+"_max_ms", slices.Max(took), "ms", lower)
+		worst = max(worst, percentile(took, 0.99))
+	}
+	b.add("reaction_p99_ms", worst, "ms", lower)
+	return nil
+}
+
+// measure returns the time from before the change is sent until the target is seen as it should be, beyond the check.
+func (r reaction) measure(ctx context.Context, b *bench, f *fleet, i int) (float64, error) {
+	began := time.Now()
+	want, err := r.act(ctx, b, f, i)
+	if err != nil {
+		return 0, err
+	}
+	since, err := f.watch.waitForToken(ctx, b, targetName(i), want)
+	return float64((since.Sub(began) - r.latency).Microseconds()) / 1000, err
+}
+
+func tokenOf(f *fleet, i, edition int) string {
+	return base64.StdEncoding.EncodeToString([]byte(f.username(i) + ":" + password(i, edition)))
+}
+
+func changeSource(ctx context.Context, b *bench, f *fleet, i int) (string, error) {
+	if err := b.addAccount(ctx, f, i, 1); err != nil {
+		return "", err
+	}
+	patch := fmt.Sprintf(`{"stringData":{"password":%q}}`, password(i, 1))
+	return tokenOf(f, i, 1), b.patchSecret(ctx, f, sourceName(i), patch)
+}
+
+func deleteTarget(ctx context.Context, b *bench, f *fleet, i int) (string, error) {
+	return tokenOf(f, i, 0), b.change(ctx, f, i, func(ctx context.Context) error {
+		return b.admin.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
+			Namespace: f.namespace, Name: targetName(i),
+		}})
+	})
+}
+
+func tamper(ctx context.Context, b *bench, f *fleet, i int) (string, error) {
+	return tokenOf(f, i, 0), b.change(ctx, f, i, func(ctx context.Context) error {
+		return b.patchSecret(ctx, f, targetName(i), `{"stringData":{"token":"tampered"}}`)
+	})
+}
+
+// change makes a change, and waits until it was seen: the observer must not take what was before for what comes after.
+func (b *bench) change(ctx context.Context, f *fleet, i int, do func(context.Context) error) error {
+	name := targetName(i)
+	f.watch.mu.Lock()
+	before := f.watch.tokens[name]
+	f.watch.mu.Unlock()
+	if before.value != tokenOf(f, i, 0) {
+		return fmt.Errorf("%s does not hold its token before it is changed", name)
+	}
+	if err := do(ctx); err != nil {
+		return err
+	}
+	return f.watch.wait(ctx, b, startTimeout, func() bool { return f.watch.tokens[name] != before })
+}
+
+func (b *bench) patchSecret(ctx context.Context, f *fleet, name, patch string) error {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: name}}
+	return b.admin.Patch(ctx, secret, client.RawPatch(types.MergePatchType, []byte(patch)))
+}

@@ -1,0 +1,105 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// rounds is how often a short run is repeated, so that its median counts.
+	rounds   = 3
+	syncSize = 1000
+	// usualInterval is the default of spec.checkInterval.
+	usualInterval = 5 * time.Minute
+	syncTimeout   = 10 * time.Minute
+)
+
+// synced is what a run has shown, from the start of the process until every resource is Ready.
+type synced struct {
+	took  time.Duration
+	cpu   time.Duration
+	peak  float64
+	calls calls
+}
+
+// sync starts the operator on a fleet that exists, and waits until every resource is Ready.
+func (b *bench) sync(ctx context.Context, f *fleet, flags ...string) (synced, error) {
+	before, err := b.countCalls(ctx)
+	if err != nil {
+		return synced{}, err
+	}
+	if err := b.startOperator(flags...); err != nil {
+		return synced{}, err
+	}
+	if err := f.watch.waitForAll(ctx, b, syncTimeout, accepted, f.size); err != nil {
+		return synced{}, err
+	}
+	s := synced{took: time.Since(b.operator.began)}
+	if s.cpu, err = b.operator.cpu(); err != nil {
+		return synced{}, err
+	}
+	if _, s.peak, err = b.operator.memory(); err != nil {
+		return synced{}, err
+	}
+	after, err := b.countCalls(ctx)
+	s.calls = after.since(before)
+	return s, err
+}
+
+// measureSync lets operator and loop take turns, each on a fleet of its own that was made just before.
+func measureSync(ctx context.Context, b *bench) error {
+	var ratios, rates, loopRates, cpu, peaks, perCreate []float64
+	var last synced
+	for round := range rounds {
+		if err := b.dismiss(ctx); err != nil {
+			return err
+		}
+		loopRate, err := b.measureLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
+		if err != nil {
+			return err
+		}
+		f, err := b.newFleet(ctx, fmt.Sprintf("sync-%d", round), syncSize, usualInterval)
+		if err != nil {
+			return err
+		}
+		b.fleet = f
+		if last, err = b.sync(ctx, f, fast...); err != nil {
+			return err
+		}
+		rate := syncSize / last.took.Seconds()
+		b.say("Operator %.0f/s, loop %.0f/s", rate, loopRate)
+		rates, loopRates, ratios = append(rates, rate), append(loopRates, loopRate), append(ratios, rate/loopRate)
+		cpu = append(cpu, float64(last.cpu.Microseconds())/1000/syncSize)
+		peaks = append(peaks, last.peak)
+		perCreate = append(perCreate, (last.calls.reads()+last.calls.writes())/syncSize)
+	}
+	b.say("Calls per resource: %s", last.calls.perItem(syncSize))
+	if err := b.describeSizes(ctx, b.fleet); err != nil {
+		return err
+	}
+	b.add("sync_rate_1000", median(rates), "resources/s", higher)
+	b.add("loop_rate_1000", median(loopRates), "resources/s", higher)
+	b.add("sync_ratio_1000", median(ratios), "", higher)
+	b.add("calls_per_create", median(perCreate), "calls", lower)
+	b.add("cpu_ms_per_create", median(cpu), "ms", lower)
+	b.add("peak_rss_mib_1000", median(peaks), "MiB", lower)
+	b.series.add(point{size: syncSize, rate: median(rates), cpu: median(cpu), peak: median(peaks)})
+	return nil
+}
+
+// measureLoop returns the rate of the bare loop. Its resources are gone before an operator could see them.
+func (b *bench) measureLoop(ctx context.Context, namespace string, size int) (float64, error) {
+	f, err := b.newFleet(ctx, namespace, size, usualInterval)
+	if err != nil {
+		return 0, err
+	}
+	took, err := b.runLoop(ctx, f)
+	if err != nil {
+		return 0, err
+	}
+	return float64(size) / took.Seconds(), b.remove(ctx, f)
+}

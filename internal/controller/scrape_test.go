@@ -1,0 +1,87 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/go-logr/logr"
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+)
+
+var _ = Describe("The metrics' guard", func() {
+	var guarded http.Handler
+
+	BeforeEach(func() {
+		client, err := rest.HTTPClientFor(administrator)
+		Expect(err).NotTo(HaveOccurred())
+		filter, err := GuardMetrics(administrator, client)
+		Expect(err).NotTo(HaveOccurred())
+		guarded, err = filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusOK)
+		}))
+		Expect(err).NotTo(HaveOccurred())
+	})
+
+	scrape := func(method, authorization string) int {
+		request := httptest.NewRequestWithContext(ctx, method, "/metrics", nil)
+		if authorization != "" {
+			request.Header.Set("Authorization", authorization)
+		}
+		answer := httptest.NewRecorder()
+		guarded.ServeHTTP(answer, request)
+		return answer.Code
+	}
+
+	// bearer is the token of a new service account.
+	bearer := func(namespace, name string) string {
+		account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+		Expect(admin.Create(ctx, account)).To(Succeed())
+		token := &authenticationv1.TokenRequest{}
+		Expect(admin.SubResource("token").Create(ctx, account, token)).To(Succeed())
+		return "Bearer " + token.Status.Token
+	}
+
+	It("lets nobody pass without a token that the cluster knows", func() {
+		Expect(scrape(http.MethodGet, "")).To(Equal(http.StatusUnauthorized))
+		Expect(scrape(http.MethodGet, "Bearer ")).To(Equal(http.StatusUnauthorized))
+		Expect(scrape(http.MethodGet, "Bearer invented")).To(Equal(http.StatusUnauthorized))
+		Expect(scrape(http.MethodGet, "Basic aW52ZW50ZWQ6")).To(Equal(http.StatusUnauthorized))
+	})
+
+	It("lets those pass whom the cluster lets get /metrics, and nobody else", func() {
+		namespace := newScene().namespace
+		prometheus, stranger := bearer(namespace, "prometheus"), bearer(namespace, "stranger")
+		role := &rbacv1.ClusterRole{
+			ObjectMeta: metav1.ObjectMeta{Name: "metrics-reader-" + namespace},
+			Rules:      []rbacv1.PolicyRule{{NonResourceURLs: []string{"/metrics"}, Verbs: []string{"get"}}},
+		}
+		Expect(admin.Create(ctx, role)).To(Succeed())
+		Expect(admin.Create(ctx, &rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: role.Name},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "prometheus"}},
+		})).To(Succeed())
+		Eventually(func() int { return scrape(http.MethodGet, prometheus) }, soon).Should(Equal(http.StatusOK))
+		Expect(scrape(http.MethodPost, prometheus)).To(Equal(http.StatusForbidden))
+		Expect(scrape(http.MethodGet, stranger)).To(Equal(http.StatusForbidden))
+	})
+
+	It("lets nobody pass while the cluster can't be asked", func() {
+		nowhere := rest.AnonymousClientConfig(administrator)
+		nowhere.Host = closedEndpoint
+		filter, err := GuardMetrics(nowhere, http.DefaultClient)
+		Expect(err).NotTo(HaveOccurred())
+		guarded, err = filter(logr.Discard(), http.NotFoundHandler())
+		Expect(err).NotTo(HaveOccurred())
+		Expect(scrape(http.MethodGet, "Bearer whatever")).To(Equal(http.StatusInternalServerError))
+	})
+})

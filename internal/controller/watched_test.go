@@ -1,0 +1,245 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
+	metadatafake "k8s.io/client-go/metadata/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+)
+
+// watching is a watched of Secrets whose events are given to it one by one, as the Reflector gives them.
+type watching struct {
+	*watched
+	t         *testing.T
+	server    *metadatafake.FakeMetadataClient
+	mentioned map[string]bool
+	woken     []string
+}
+
+func newWatching(t *testing.T, exist ...runtime.Object) *watching {
+	t.Helper()
+	scheme := metadatafake.NewTestScheme()
+	if err := metav1.AddMetaToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	server := metadatafake.NewSimpleMetadataClient(scheme, exist...)
+	secrets := server.Resource(corev1.SchemeGroupVersion.WithResource("secrets"))
+	w := &watching{watched: newWatched(secrets, ""), t: t, server: server, mentioned: map[string]bool{}}
+	w.isMentioned = func(name types.NamespacedName) bool { return w.mentioned[name.Name] }
+	w.changed = func(name types.NamespacedName, now *glimpse) {
+		what := name.Name
+		if now == nil {
+			what = "no " + what
+		}
+		w.woken = append(w.woken, what)
+	}
+	return w
+}
+
+// secretOf is the metadata of a Secret.
+func secretOf(name, uid string, version int) *metav1.PartialObjectMetadata {
+	return &metav1.PartialObjectMetadata{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop", Name: name, UID: types.UID(uid), ResourceVersion: strconv.Itoa(version),
+			Annotations: map[string]string{v1alpha1.AnnotationManagedBy: "payments", "more": "that is not kept"},
+		},
+	}
+}
+
+func inShop(name string) types.NamespacedName {
+	return types.NamespacedName{Namespace: "shop", Name: name}
+}
+
+// relist tells of all Secrets anew.
+func (w *watching) relist(secrets ...*metav1.PartialObjectMetadata) {
+	w.t.Helper()
+	w.beginList()
+	var kept []any
+	for _, secret := range secrets {
+		if w.keeps(secret, true) {
+			kept = append(kept, secret)
+		}
+	}
+	if err := w.Replace(kept, "1"); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *watching) event(kind watch.EventType, secret *metav1.PartialObjectMetadata) {
+	w.t.Helper()
+	if !w.keeps(secret, kind != watch.Deleted) {
+		return
+	}
+	do := map[watch.EventType]func(any) error{watch.Added: w.Add, watch.Modified: w.Update, watch.Deleted: w.Delete}[kind]
+	if err := do(secret); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *watching) look(name string) *glimpse {
+	w.t.Helper()
+	seen, err := w.watched.look(w.t.Context(), inShop(name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return seen
+}
+
+func (w *watching) wantAsked(times int) {
+	w.t.Helper()
+	gets := slices.DeleteFunc(slices.Clone(w.server.Actions()), func(action clienttesting.Action) bool {
+		return !action.Matches("get", "secrets")
+	})
+	if len(gets) != times {
+		w.t.Errorf("the API server was asked %d times, want %d", len(gets), times)
+	}
+}
+
+func (w *watching) wantWoken(names ...string) {
+	w.t.Helper()
+	slices.Sort(w.woken)
+	slices.Sort(names)
+	if !slices.Equal(w.woken, names) {
+		w.t.Errorf("woken for %q, want %q", w.woken, names)
+	}
+	w.woken = nil
+}
+
+func TestOfASecretThatNobodyMentionsOnlyAHashIsKept(t *testing.T) {
+	w := newWatching(t)
+	w.relist(secretOf("a", "1", 1), secretOf("b", "2", 2))
+	w.event(watch.Added, secretOf("c", "3", 3))
+	w.event(watch.Modified, secretOf("a", "1", 4))
+	w.wantWoken()
+	if len(w.known) != 0 || len(w.others) != 3 || w.coming != nil {
+		t.Errorf("%d are known, %d others, and a list is under way: %t", len(w.known), len(w.others), w.coming != nil)
+	}
+	w.event(watch.Deleted, secretOf("b", "2", 5))
+	if len(w.others) != 2 {
+		t.Errorf("%d others, want 2", len(w.others))
+	}
+}
+
+func TestWhatIsMentionedIsKnownWithoutAQuestion(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"], w.mentioned["missing"] = true, true
+	w.relist(secretOf("a", "1", 1), secretOf("b", "2", 2))
+	w.wantWoken("a")
+	want := glimpse{ref: v1alpha1.SourceStatus{UID: "1", ResourceVersion: "1"}, managedBy: "payments"}
+	if got := w.look("a"); got == nil || *got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := w.look("missing"); got != nil {
+		t.Errorf("got %+v of what is not there", got)
+	}
+	w.wantAsked(0)
+
+	w.event(watch.Modified, secretOf("a", "1", 3))
+	w.event(watch.Deleted, secretOf("a", "1", 4))
+	w.event(watch.Added, secretOf("missing", "3", 5))
+	w.wantWoken("a", "no a", "missing")
+	if w.look("a") != nil || w.look("missing") == nil {
+		t.Error("what is known is not what the events told")
+	}
+}
+
+func TestWhatExistsAndIsMentionedLaterIsAskedAboutOnce(t *testing.T) {
+	w := newWatching(t, secretOf("a", "1", 1))
+	w.relist(secretOf("a", "1", 1))
+	w.mentioned["a"] = true
+	for range 2 {
+		if got := w.look("a"); got == nil || got.ref.UID != "1" {
+			t.Errorf("got %+v", got)
+		}
+	}
+	w.wantAsked(1)
+	if len(w.others) != 0 {
+		t.Error("it still counts as one that nobody mentions")
+	}
+}
+
+func TestASourceIsReadAnywayAndSoNotAskedAbout(t *testing.T) {
+	w := newWatching(t, secretOf("a", "1", 1))
+	w.relist(secretOf("a", "1", 1))
+	w.mentioned["a"] = true
+	if got := w.peek(inShop("a")); got != nil {
+		t.Errorf("got %+v before it was read", got)
+	}
+	w.saw(secretOf("a", "1", 1))
+	if got := w.peek(inShop("a")); got == nil || got.ref.UID != "1" {
+		t.Errorf("got %+v after it was read", got)
+	}
+	w.wantAsked(0)
+}
+
+func TestAnEventThatIsBehindDoesNotUndoWhatWasSeen(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"] = true
+	w.relist()
+	w.saw(secretOf("a", "2", 10))
+	w.event(watch.Added, secretOf("a", "1", 7))
+	w.event(watch.Deleted, secretOf("a", "1", 8))
+	if got := w.look("a"); got == nil || got.ref != (v1alpha1.SourceStatus{UID: "2", ResourceVersion: "10"}) {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestANewListIsTakenAsItIsWhateverItsVersions(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"] = true
+	w.relist(secretOf("a", "1", 100))
+	w.relist(secretOf("a", "1", 5)) // the cluster was restored
+	if got := w.look("a"); got == nil || got.ref.ResourceVersion != "5" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestWhatANewListDoesNotHoldIsNoMore(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"], w.mentioned["b"] = true, true
+	w.relist(secretOf("a", "1", 1), secretOf("b", "2", 2), secretOf("other", "3", 3))
+	w.wantWoken("a", "b")
+	w.relist(secretOf("b", "2", 2))
+	w.wantWoken("b", "no a")
+	if w.look("a") != nil || len(w.others) != 0 {
+		t.Errorf("a is %+v, and %d others are left", w.look("a"), len(w.others))
+	}
+}
+
+func TestWhatIsMentionedNoLongerIsLetGoAtItsNextEvent(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"] = true
+	w.relist(secretOf("a", "1", 1))
+	delete(w.mentioned, "a")
+	w.event(watch.Modified, secretOf("a", "1", 2))
+	if len(w.known) != 0 || len(w.others) != 1 {
+		t.Errorf("known is %v, and %d others", slices.Collect(maps.Keys(w.known)), len(w.others))
+	}
+}
+
+func TestAListThatIsNotStreamedKeepsNoMoreThanAStream(t *testing.T) {
+	w := newWatching(t, secretOf("a", "1", 1), secretOf("b", "2", 2))
+	w.mentioned["b"] = true
+	list, err := w.list(t.Context(), metav1.ListOptions{ResourceVersion: "0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	items := list.(*metav1.PartialObjectMetadataList).Items
+	if len(items) != 1 || items[0].Name != "b" || len(w.others) != 1 {
+		t.Errorf("it holds %d, and %d others are known", len(items), len(w.others))
+	}
+}
