@@ -117,24 +117,20 @@ func decodeEvent(line []byte) (watch.EventType, runtime.Object, error) {
 
 			Metadata unmanaged
 			Spec     v1alpha1.JupicoCredentialSpec
-			Status   json.RawMessage // that of an error is a word
+			Status   v1alpha1.JupicoCredentialStatus
 		}
 	}
-	if err := json.Unmarshal(line, &event); err != nil {
+	err := json.Unmarshal(line, &event)
+	switch {
+	case event.Type == watch.Error: // whose object is none of ours, and an error itself to decode as one
+		var failed struct{ Object metav1.Status }
+		err = json.Unmarshal(line, &failed)
+		return watch.Error, &failed.Object, err
+	case err != nil:
 		return "", nil, err
 	}
-	if event.Type == watch.Error {
-		var failed struct{ Object metav1.Status }
-		err := json.Unmarshal(line, &failed)
-		return watch.Error, &failed.Object, err
-	}
-	resource := &v1alpha1.JupicoCredential{
-		TypeMeta: event.Object.TypeMeta, ObjectMeta: event.Object.Metadata.ObjectMeta, Spec: event.Object.Spec,
-	}
-	if len(event.Object.Status) > 0 {
-		if err := json.Unmarshal(event.Object.Status, &resource.Status); err != nil {
-			return "", nil, err
-		}
-	}
-	return event.Type, resource, nil
+	return event.Type, &v1alpha1.JupicoCredential{
+		TypeMeta: event.Object.TypeMeta, ObjectMeta: event.Object.Metadata.ObjectMeta,
+		Spec: event.Object.Spec, Status: event.Object.Status,
+	}, nil
 }

@@ -96,3 +96,13 @@ func TestWhatIsNoEventIsAnError(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkDecodeEvent(b *testing.B) {
+	line := []byte(lineOf(b, watch.Modified, usual()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := decodeEvent(line); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
