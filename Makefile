@@ -167,7 +167,7 @@ controlplane: ## Make sure of etcd, kube-apiserver and kubectl; the last line is
 	@hack/controlplane/ensure.sh
 
 .PHONY: clean
-clean: ## Remove what was built. The control plane takes about 10 minutes to build again.
+clean: ## Remove what was built. The control plane takes 5 to 10 minutes to build again.
 	@[ ! -e $(CLUSTER)/state ] || $(SUBMAKE) --no-print-directory cluster-down
 	rm -rf $(BIN) cover.out
 

@@ -47,10 +47,10 @@ build() { # build PACKAGE FILE USUALLY
   say "built $2 in $((SECONDS - start)) s"
 }
 
-say "Kubernetes $version is built from Go modules, once: usually 9 to 12 minutes, download included"
+say "Kubernetes $version is built from Go modules, once: usually 5 to 10 minutes, download included"
 mkdir -p "$dir"
 build go.etcd.io/etcd/server/v3 etcd "1 to 2 min"
-build k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver "6 to 8 min"
+build k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver "4 to 8 min"
 build k8s.io/kubernetes/cmd/kubectl kubectl "1 to 2 min"
 echo "$stamp" >"$dir/.stamp"
 echo "$dir"
