@@ -4,13 +4,13 @@
 package controller
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"slices"
 	"time"
 
+	jsonpatch "github.com/evanphx/json-patch/v5"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -82,13 +82,9 @@ func isRecorded(resource *v1alpha1.JupicoCredential, name string, source v1alpha
 func (r *Reconciler) writeStatus(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, known *memory, f *findings,
 ) (bool, error) {
-	before, after := resource.Status, f.status
-	if !leaveOutEqual(&before, &after) {
-		return true, nil
-	}
-	patch, err := statusPatch(resource.ResourceVersion, &before, &after)
-	if err != nil {
-		return false, err
+	patch, err := statusPatch(resource.ResourceVersion, &resource.Status, &f.status)
+	if patch == nil || err != nil {
+		return err == nil, err
 	}
 	updated, err := r.resources.Namespace(resource.Namespace).Patch(ctx, resource.Name, types.MergePatchType, patch,
 		metav1.PatchOptions{FieldManager: render.ManagerName}, "status")
@@ -102,18 +98,21 @@ func (r *Reconciler) writeStatus(
 	return true, nil
 }
 
-// statusPatch is a JSON merge patch that brings one status to another.
+// statusPatch is a JSON merge patch (RFC 7386) that brings one status to another, or nil when they are equal. What did
+// not change is not even written as JSON: it is made for each check.
 func statusPatch(version string, before, after *v1alpha1.JupicoCredentialStatus) ([]byte, error) {
-	from, err := json.Marshal(before)
-	if err != nil {
-		return nil, err
-	}
-	to, err := json.Marshal(after)
-	if err != nil {
-		return nil, err
-	}
-	status, err := mergePatch(from, to)
-	if err != nil {
+	status := map[string]any{}
+	change(status, "conditions", before.Conditions, after.Conditions)
+	change(status, "observedGeneration", before.ObservedGeneration, after.ObservedGeneration)
+	change(status, "credentials", before.Credentials, after.Credentials)
+	change(status, "lastCheckTime", before.LastCheckTime, after.LastCheckTime)
+	change(status, "nextCheckTime", before.NextCheckTime, after.NextCheckTime)
+	change(status, "lastHandledCheckRequest", before.LastHandledCheckRequest, after.LastHandledCheckRequest)
+	err := errors.Join(
+		changeObject(status, "deployed", before.Deployed, after.Deployed),
+		changeObject(status, "target", before.Target, after.Target),
+	)
+	if len(status) == 0 || err != nil {
 		return nil, err
 	}
 	return json.Marshal(map[string]any{
@@ -122,52 +121,30 @@ func statusPatch(version string, before, after *v1alpha1.JupicoCredentialStatus)
 	})
 }
 
-// mergePatch is the JSON merge patch (RFC 7386) that brings one object to another. It reads nothing but the objects on
-// the way to a difference: it is made for each check.
-func mergePatch(before, after json.RawMessage) (json.RawMessage, error) {
-	var from, to map[string]json.RawMessage
-	if err := errors.Join(json.Unmarshal(before, &from), json.Unmarshal(after, &to)); err != nil {
-		return nil, err
+// change puts a field into a patch if it changed. One that is nil becomes null, and so is taken away.
+func change[T any](patch map[string]any, field string, before, after T) {
+	if !equality.Semantic.DeepEqual(before, after) {
+		patch[field] = after
 	}
-	for key, was := range from {
-		is, exists := to[key]
-		switch {
-		case !exists:
-			to[key] = json.RawMessage("null")
-		case bytes.Equal(was, is):
-			delete(to, key)
-		case was[0] == '{' && is[0] == '{':
-			deeper, err := mergePatch(was, is)
-			if err != nil {
-				return nil, err
-			}
-			to[key] = deeper
-		}
-	}
-	return json.Marshal(to)
 }
 
-// leaveOutEqual empties the fields in which two statuses are equal, and reports whether any is not.
-func leaveOutEqual(before, after *v1alpha1.JupicoCredentialStatus) bool {
-	isChanged := false
-	leaveOut(&before.Conditions, &after.Conditions, &isChanged)
-	leaveOut(&before.ObservedGeneration, &after.ObservedGeneration, &isChanged)
-	leaveOut(&before.Deployed, &after.Deployed, &isChanged)
-	leaveOut(&before.Target, &after.Target, &isChanged)
-	leaveOut(&before.Credentials, &after.Credentials, &isChanged)
-	leaveOut(&before.LastCheckTime, &after.LastCheckTime, &isChanged)
-	leaveOut(&before.NextCheckTime, &after.NextCheckTime, &isChanged)
-	leaveOut(&before.LastHandledCheckRequest, &after.LastHandledCheckRequest, &isChanged)
-	return isChanged
-}
-
-func leaveOut[T any](before, after *T, isChanged *bool) {
-	if !equality.Semantic.DeepEqual(*before, *after) {
-		*isChanged = true
-		return
+// changeObject puts into a patch what changed within an object.
+func changeObject[T any](patch map[string]any, field string, before, after *T) error {
+	change(patch, field, before, after)
+	if patch[field] == nil || before == nil || after == nil {
+		return nil
 	}
-	var none T
-	*before, *after = none, none
+	from, err := json.Marshal(before)
+	if err != nil {
+		return err
+	}
+	to, err := json.Marshal(after)
+	if err != nil {
+		return err
+	}
+	within, err := jsonpatch.CreateMergePatch(from, to)
+	patch[field] = json.RawMessage(within)
+	return err
 }
 
 // announce makes events of what a user should see happen.
