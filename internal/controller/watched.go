@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"maps"
 	"sync"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -285,7 +286,7 @@ func (w *watched) endList(listed map[types.NamespacedName]*glimpse) []types.Name
 			gone = append(gone, name)
 		}
 	}
-	w.known, w.others, w.coming = listed, w.coming, nil
+	w.known, w.others, w.coming = maps.Clone(listed), w.coming, nil // who looks or hears of more changes what is known
 	return gone
 }
 

@@ -220,6 +220,23 @@ func TestWhatANewListDoesNotHoldIsNoMore(t *testing.T) {
 	}
 }
 
+func TestWhatChangesWhileAListIsToldOfLosesNothingOfTheList(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"], w.mentioned["b"] = true, true
+	tell := w.changed
+	w.changed = func(name types.NamespacedName, now *glimpse) {
+		clear(w.mentioned) // meanwhile, the watch hears of all, and nobody mentions them any more
+		for _, other := range []string{"a", "b"} {
+			w.keeps(secretOf(other, other, 2), true)
+		}
+		w.mention(inShop("d")) // and somebody mentions what is not there
+		tell(name, now)
+	}
+	w.relist(secretOf("a", "a", 1), secretOf("b", "b", 1))
+	slices.Sort(w.woken)
+	w.wantWoken("a", "b")
+}
+
 func TestWhatIsMentionedNoLongerIsLetGoAtItsNextEvent(t *testing.T) {
 	w := newWatching(t)
 	w.mentioned["a"] = true
