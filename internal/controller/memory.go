@@ -113,7 +113,8 @@ func (m *memory) provenOf(s *sight, entry int) *proof {
 }
 
 // disown goes back to what the status tells of the target when a newer one could not be written: what the target holds
-// by now is nothing that anybody vouches for. After an error, nobody knows which of the two the status tells of.
+// by now is nothing that anybody vouches for, and is tidied up later. After an error, nobody knows which of the two the
+// status tells of.
 func (m *memory) disown(held *proof, target, told *v1alpha1.TargetStatus, err error) {
 	if target != nil && !equality.Semantic.DeepEqual(target, told) {
 		if m.untold == nil {
