@@ -12,6 +12,10 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/go-logr/logr"
+	"github.com/go-logr/zapr"
+	uberzap "go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 	_ "golang.org/x/crypto/x509roots/fallback" // the image holds the program alone, and no certificates of a system
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -46,7 +50,7 @@ func main() {
 	var logging zap.Options
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
-	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&logging)))
+	ctrl.SetLogger(newLogger(&logging))
 
 	if err := opts.Validate(); err != nil {
 		fmt.Fprintf(os.Stderr, "Some flags cannot be used:\n%v\nSee --help.\n", err)
@@ -60,6 +64,18 @@ func main() {
 		ctrl.Log.WithName("setup").Error(err, "Stopped")
 		os.Exit(1)
 	}
+}
+
+// newLogger leaves nothing out. By default, of more than 100 lines a second with the same message, such as those that
+// tell of a Secret that was written, all but each hundredth would be.
+func newLogger(options *zap.Options) logr.Logger {
+	var whole zapcore.Core
+	keep := uberzap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		whole = core
+		return core
+	})
+	log := zap.NewRaw(zap.UseFlagOptions(options), zap.RawZapOpts(keep))
+	return zapr.NewLogger(log.WithOptions(uberzap.WrapCore(func(zapcore.Core) zapcore.Core { return whole })))
 }
 
 // run wires the parts together and works until the context ends.

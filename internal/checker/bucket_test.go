@@ -146,7 +146,7 @@ func TestAllWhoNeedTheControlWaitForOneSlot(t *testing.T) {
 	f.clock.SetTime(last.RetryAt)
 	f.ask(Request{})
 	f.wantRequests(2, 0)
-	if !f.checker.Controlled(f.at) {
+	if isFirst, retryAt := f.checker.Contact(f.at); isFirst || !retryAt.IsZero() {
 		t.Error("the control was not made")
 	}
 }

@@ -113,15 +113,17 @@ func (c *Checker) Check(ctx context.Context, request Request) Answer {
 	return answer
 }
 
-// Controlled reports whether the endpoint is known to refuse a random token, so that a check takes a single request.
-func (c *Checker) Controlled(where Endpoint) bool {
+// Contact reports whether an endpoint is about to be asked for the first time, which may take long, so that the asker
+// should say that it is under way. Of many who ask at once, one is told so, and the others get a time to come back at:
+// mostly it takes but a moment, and then nobody else need say anything. The time is zero when there is none.
+func (c *Checker) Contact(where Endpoint) (isFirst bool, retryAt time.Time) {
 	at, problem := c.endpoint(where)
 	if problem != nil {
-		return false
+		return false, time.Time{} // it is never asked
 	}
 	at.mu.Lock()
 	defer at.mu.Unlock()
-	return at.control.holds(c.options.Clock.Now())
+	return at.control.contact(c.options.Clock.Now())
 }
 
 func (c *Checker) identify(at *endpoint, token credential.Token) identity {

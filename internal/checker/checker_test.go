@@ -477,32 +477,44 @@ func TestAnEndpointThatIsNotUsedForADayIsForgotten(t *testing.T) {
 	forgotten.client.CloseIdleConnections()
 }
 
-func TestControlledTellsWhetherACheckTakesASingleRequest(t *testing.T) {
+func TestContactTellsOneOfManyThatItIsTheFirst(t *testing.T) {
 	f := start(t)
-	want := func(sentence string, where Endpoint, want bool) {
+	want := func(sentence string, where Endpoint, isFirst bool, wait time.Duration) {
 		t.Helper()
-		if got := f.checker.Controlled(where); got != want {
-			t.Errorf("%s: %t, want %t", sentence, got, want)
+		got, retryAt := f.checker.Contact(where)
+		var waits time.Duration
+		if !retryAt.IsZero() {
+			waits = retryAt.Sub(f.clock.Now())
+		}
+		if got != isFirst || waits != wait {
+			t.Errorf("%s: %t, and to wait %s; want %t and %s", sentence, got, waits, isFirst, wait)
 		}
 	}
-	want("before the first check", f.at, false)
+	want("the first to ask", f.at, true, 0)
+	want("the next one", f.at, false, contactStep)
+	f.advance(briefContact - 1)
+	want("within a moment", f.at, false, contactStep)
+	f.advance(1)
+	want("when it takes longer", f.at, true, 0)
+	want("and so for everybody", f.at, true, 0)
 	f.wantNothingSent()
 
 	f.Inject(jupicotest.Fault{Status: 503, Times: 1})
 	f.check(f.at)
-	want("after a control without evidence", f.at, false)
+	want("after a control without evidence", f.at, true, 0)
 	f.AuthenticateNobody(true)
 	f.check(f.at)
-	want("after a control that was accepted", f.at, false)
+	want("after a control that was accepted", f.at, true, 0)
 	f.AuthenticateNobody(false)
 	f.check(f.at)
-	want("after a control that was refused", f.at, true)
-	want("with other authorities", Endpoint{URL: f.at.URL}, false)
-	want("with authorities that are none", Endpoint{URL: f.at.URL, CA: "none"}, false)
-	want("of a URL that is not listed", Endpoint{URL: "https://gw.example"}, false)
-	want("of plain HTTP", Endpoint{URL: "http://platform.jupico.com"}, false)
+	want("after a control that was refused", f.at, false, 0)
+	want("with other authorities", Endpoint{URL: f.at.URL}, true, 0)
+	want("with authorities that are none", Endpoint{URL: f.at.URL, CA: "none"}, false, 0)
+	want("of a URL that is not listed", Endpoint{URL: "https://gw.example"}, false, 0)
+	want("of plain HTTP", Endpoint{URL: "http://platform.jupico.com"}, false, 0)
 	f.advance(day - 1)
-	want("a moment before the day is over", f.at, true)
+	want("a moment before the day is over", f.at, false, 0)
 	f.advance(1)
-	want("after a day", f.at, false)
+	want("after a day", f.at, true, 0)
+	want("after a day, the next one", f.at, false, contactStep)
 }

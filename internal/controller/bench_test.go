@@ -97,7 +97,7 @@ func BenchmarkUnchangedReconcile(b *testing.B) {
 	checks := checker.New(allowed, jupico.Config{Timeout: checkTimeout, UserAgent: "bench"},
 		checker.Options{QPS: 10_000, Burst: 10_000, Workers: 8, Clock: clock})
 	r := &Reconciler{
-		client: one, resources: objects.Resource(v1alpha1.GroupVersion.WithResource("jupicocredentials")),
+		cache: one, resources: objects.Resource(v1alpha1.GroupVersion.WithResource("jupicocredentials")),
 		secrets: newMentions(nil, indexSecrets, nil, nil), checker: checks, clock: clock,
 		metrics: newMetrics(nil, clock), memories: memories{of: map[client.ObjectKey]*memory{}},
 	}

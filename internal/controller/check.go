@@ -70,9 +70,9 @@ func (r *Reconciler) ask(
 		NotBefore: check.NotBefore, Known: what.began, Edited: edited, Latch: decision.LongestLatch(s.resource),
 		Urgent: check.Urgent,
 	})
-	log := log.FromContext(ctx).V(1).WithValues("endpoint", what.endpoint.URL)
+	log := log.FromContext(ctx).V(1)
 	if !answer.RetryAt.IsZero() {
-		log.Info("Put check off", "until", answer.RetryAt)
+		log.Info("Put check off", "endpoint", what.endpoint.URL, "until", answer.RetryAt)
 		return decision.Outcome{Entry: check.Entry, RetryAt: answer.RetryAt}
 	}
 	s.asked = append(s.asked, asked{check.Entry, what, answer.Began})
@@ -81,8 +81,8 @@ func (r *Reconciler) ask(
 		ended = r.clock.Now()
 		r.metrics.checked(s.resource, answer.Result)
 	}
-	log.Info("Checked token", "outcome", answer.Outcome, "detail", answer.Detail, "duration", answer.Duration,
-		"shared", answer.Shared)
+	log.Info("Checked token", "endpoint", what.endpoint.URL, "outcome", answer.Outcome, "detail", answer.Detail,
+		"duration", answer.Duration, "shared", answer.Shared)
 	return decision.Outcome{
 		Entry: check.Entry, Result: answer.Result, Began: answer.Began, Ended: ended,
 		LatchedUntil: answer.LatchedUntil, Mass: answer.MassRejection,

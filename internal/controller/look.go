@@ -67,7 +67,10 @@ func (r *Reconciler) look(ctx context.Context, resource *v1alpha1.JupicoCredenti
 		return nil, err
 	}
 	r.lookAtRequest(s, known)
-	s.facts.FirstContact = s.caProblem == nil && !r.checker.Controlled(s.endpoint)
+	hasCandidate := s.candidates != [v1alpha1.MaxCredentials]*candidate{} && s.caProblem == nil
+	if decision.IsFirst(resource) && hasCandidate {
+		s.facts.FirstContact, s.facts.ContactedAt = r.checker.Contact(s.endpoint)
+	}
 	return s, nil
 }
 

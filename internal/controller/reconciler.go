@@ -7,6 +7,7 @@ package controller
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -29,7 +30,8 @@ import (
 
 // Reconciler keeps JupicoCredentials proven and delivered.
 type Reconciler struct {
-	client client.Client // reads JupicoCredentials from the cache, and writes Secrets
+	cache  client.Reader // has JupicoCredentials
+	client client.Writer // writes Secrets
 	// resources patches JupicoCredentials, and is answered with their metadata alone.
 	resources  metadata.Getter
 	secrets    *mentions
@@ -40,13 +42,14 @@ type Reconciler struct {
 	clock      clock.PassiveClock
 	metrics    *metrics
 	memories   memories
+	patches    atomic.Int64 // of statuses
 }
 
 // Reconcile brings one resource's target and status up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	resource := &v1alpha1.JupicoCredential{}
 	// It is the cache's own, and only to be read.
-	if err := r.client.Get(ctx, request.NamespacedName, resource, client.UnsafeDisableDeepCopy); err != nil {
+	if err := r.cache.Get(ctx, request.NamespacedName, resource, client.UnsafeDisableDeepCopy); err != nil {
 		r.memories.forget(request.NamespacedName)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}

@@ -11,6 +11,9 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
@@ -30,7 +33,7 @@ func (r *Reconciler) readSource(
 		return nil
 	}
 	secret := &corev1.Secret{}
-	if err := r.live.Get(ctx, keyOf(resource.Namespace, name), secret); err != nil {
+	if err := r.readAsSeen(ctx, keyOf(resource.Namespace, name), seen, secret); err != nil {
 		if apierrors.IsNotFound(err) {
 			*known = sourceNotFound(name)
 			return nil
@@ -44,6 +47,18 @@ func (r *Reconciler) readSource(
 	*known = sourceMemory{secret: name, ref: ref, generation: resource.Generation}
 	known.warnings = parse(entry, secret.Data, known)
 	return nil
+}
+
+// readAsSeen reads an object that is at least as new as the watch showed it. The API server then answers from its
+// cache, and spares etcd. What the watch did not show is asked of etcd.
+func (r *Reconciler) readAsSeen(
+	ctx context.Context, name types.NamespacedName, seen *glimpse, object client.Object,
+) error {
+	options := &client.GetOptions{}
+	if seen != nil {
+		options.Raw = &metav1.GetOptions{ResourceVersion: seen.ref.ResourceVersion}
+	}
+	return r.live.Get(ctx, name, object, options)
 }
 
 func sourceNotFound(name string) sourceMemory {
@@ -117,7 +132,7 @@ func (r *Reconciler) readCA(ctx context.Context, resource *v1alpha1.JupicoCreden
 		return nil
 	}
 	configMap := &corev1.ConfigMap{}
-	if err := r.live.Get(ctx, keyOf(resource.Namespace, reference.Name), configMap); err != nil {
+	if err := r.readAsSeen(ctx, keyOf(resource.Namespace, reference.Name), seen, configMap); err != nil {
 		if apierrors.IsNotFound(err) {
 			*known = notFound
 			return nil

@@ -30,6 +30,9 @@ const longestCacheLag = 10 * time.Second
 // maxEventNote bounds an event's note, which the API server bounds at 1,024 bytes.
 const maxEventNote = 1000
 
+// validatedPatches is after how many patches the API server no longer looks for fields that it does not know.
+const validatedPatches = 16
+
 // isBehind reports whether the cache does not show our own last status yet. What was decided on it would be decided
 // twice, and then refused.
 func isBehind(resource *v1alpha1.JupicoCredential, known *memory, now time.Time) bool {
@@ -49,9 +52,12 @@ func isBehind(resource *v1alpha1.JupicoCredential, known *memory, now time.Time)
 func (r *Reconciler) resume(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, known *memory,
 ) (time.Time, bool, error) {
-	wakeUp, ok := decision.Rest(resource, r.clock.Now())
 	usesConfigMap := resource.Spec.Endpoint != nil && resource.Spec.Endpoint.CAConfigMapRef != nil
-	if !ok || known.evaluated || usesConfigMap {
+	if known.evaluated || usesConfigMap {
+		return time.Time{}, false, nil
+	}
+	wakeUp, ok := decision.Rest(resource, r.clock.Now())
+	if !ok {
 		return time.Time{}, false, nil
 	}
 	target, err := r.seenTarget(ctx, resource)
@@ -87,7 +93,7 @@ func (r *Reconciler) writeStatus(
 		return err == nil, err
 	}
 	updated, err := r.resources.Namespace(resource.Namespace).Patch(ctx, resource.Name, types.MergePatchType, patch,
-		metav1.PatchOptions{FieldManager: render.ManagerName}, "status")
+		metav1.PatchOptions{FieldManager: render.ManagerName, FieldValidation: r.fieldValidation()}, "status")
 	switch {
 	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
 		return false, nil
@@ -98,18 +104,30 @@ func (r *Reconciler) writeStatus(
 	return true, nil
 }
 
+// fieldValidation has the API server look at the first few patches for fields that its CustomResourceDefinition does
+// not have, and warn of them: somebody may have updated the operator alone. To look at each patch costs the API server
+// a twentieth of its time.
+func (r *Reconciler) fieldValidation() string {
+	if r.patches.Add(1) > validatedPatches {
+		return metav1.FieldValidationIgnore
+	}
+	return metav1.FieldValidationWarn
+}
+
 // statusPatch is a JSON merge patch (RFC 7386) that brings one status to another, or nil when they are equal. What did
 // not change is not even written as JSON: it is made for each check.
 func statusPatch(version string, before, after *v1alpha1.JupicoCredentialStatus) ([]byte, error) {
 	status := map[string]any{}
-	change(status, "conditions", before.Conditions, after.Conditions)
+	if !slices.Equal(before.Conditions, after.Conditions) { // mostly they are, which this way is quickly found
+		change(status, "conditions", before.Conditions, after.Conditions)
+	}
 	change(status, "observedGeneration", before.ObservedGeneration, after.ObservedGeneration)
 	change(status, "credentials", before.Credentials, after.Credentials)
 	change(status, "lastCheckTime", before.LastCheckTime, after.LastCheckTime)
 	change(status, "nextCheckTime", before.NextCheckTime, after.NextCheckTime)
 	change(status, "lastHandledCheckRequest", before.LastHandledCheckRequest, after.LastHandledCheckRequest)
 	err := errors.Join(
-		changeObject(status, "deployed", before.Deployed, after.Deployed),
+		changeDeployed(status, before.Deployed, after.Deployed),
 		changeObject(status, "target", before.Target, after.Target),
 	)
 	if len(status) == 0 || err != nil {
@@ -126,6 +144,25 @@ func change[T any](patch map[string]any, field string, before, after T) {
 	if !equality.Semantic.DeepEqual(before, after) {
 		patch[field] = after
 	}
+}
+
+// changeDeployed puts into a patch what changed of the deployed token. Mostly that is but when it was accepted last.
+func changeDeployed(status map[string]any, before, after *v1alpha1.DeployedStatus) error {
+	const field = "deployed"
+	if before == nil || after == nil {
+		return changeObject(status, field, before, after)
+	}
+	accepted := *before
+	accepted.LastAcceptedTime = after.LastAcceptedTime
+	if !equality.Semantic.DeepEqual(&accepted, after) {
+		return changeObject(status, field, before, after)
+	}
+	deployed := map[string]any{}
+	change(deployed, "lastAcceptedTime", before.LastAcceptedTime, after.LastAcceptedTime)
+	if len(deployed) > 0 {
+		status[field] = deployed
+	}
+	return nil
 }
 
 // changeObject puts into a patch what changed within an object.

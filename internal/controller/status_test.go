@@ -37,6 +37,10 @@ func TestAStatusIsPatchedByWhatChangedInIt(t *testing.T) {
 		"a list is replaced": {func(s *v1alpha1.JupicoCredentialStatus) {
 			s.Conditions = []metav1.Condition{{Type: "Ready", Status: "False", Reason: "Revoked", LastTransitionTime: later}}
 		}, `{"conditions":[{"lastTransitionTime":"2026-01-02T12:01:00Z","message":"","reason":"Revoked","status":"False","type":"Ready"}]}`},
+		"a time within an object": {func(s *v1alpha1.JupicoCredentialStatus) { s.Deployed.LastAcceptedTime = &later },
+			`{"deployed":{"lastAcceptedTime":"2026-01-02T12:01:00Z"}}`},
+		"a time within an object goes": {func(s *v1alpha1.JupicoCredentialStatus) { s.Deployed.LastCheckTime = nil },
+			`{"deployed":{"lastCheckTime":null}}`},
 		"an object is patched": {func(s *v1alpha1.JupicoCredentialStatus) {
 			s.Deployed = &v1alpha1.DeployedStatus{Credential: "standby", CheckRecord: v1alpha1.CheckRecord{
 				Verdict: "Accepted", LastRejected: &v1alpha1.Rejection{Time: later, Reason: "Rejected"},

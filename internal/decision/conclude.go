@@ -4,6 +4,7 @@
 package decision
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -36,7 +37,7 @@ func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.T
 		h.deploy(v.Entry, f.Endpoint)
 	}
 
-	status := *resource.Status.DeepCopy()
+	status := resource.Status // what changes in it is replaced as a whole, since the rest is the cache's own
 	if !resource.Spec.Suspend {
 		status.Credentials = h.entries
 		status.Deployed = compact(h)
@@ -60,7 +61,7 @@ func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.T
 // acknowledge notes what was done of what was asked for. What had to be put off is not done, and so is not forgotten.
 func (v *Verdict) acknowledge(status *v1alpha1.JupicoCredentialStatus) {
 	resource, isDone := v.facts.Resource, v.retryAt.IsZero()
-	if isFirst := status.ObservedGeneration < 0; isDone || isFirst {
+	if isDone || IsFirst(resource) {
 		status.ObservedGeneration = resource.Generation
 	}
 	if isDone && v.facts.checkRequested() && !v.announced {
@@ -178,7 +179,7 @@ func (s view) conditions(old []metav1.Condition) []metav1.Condition {
 	if len(s.entries) > 1 {
 		set(v1alpha1.ConditionRedundant, s.redundant())
 	} else {
-		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionRedundant)
+		conditions = without(conditions, v1alpha1.ConditionRedundant)
 	}
 	for conditionType, present := range map[string]bool{
 		v1alpha1.ConditionReconciling: ready.progress == reconciling,
@@ -187,8 +188,13 @@ func (s view) conditions(old []metav1.Condition) []metav1.Condition {
 		if present {
 			set(conditionType, state{status: metav1.ConditionTrue, reason: ready.reason, message: ready.message})
 		} else {
-			meta.RemoveStatusCondition(&conditions, conditionType)
+			conditions = without(conditions, conditionType)
 		}
 	}
 	return conditions
+}
+
+// without takes a condition away. The library's function copies all of them even where there is none to take away.
+func without(conditions []metav1.Condition, conditionType string) []metav1.Condition {
+	return slices.DeleteFunc(conditions, func(c metav1.Condition) bool { return c.Type == conditionType })
 }

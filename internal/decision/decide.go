@@ -39,7 +39,7 @@ type Verdict struct {
 // Decide enters the outcomes of the planned checks, and decides what is to become of the target.
 func Decide(f Facts, plan Plan, outcomes []Outcome) Verdict {
 	v := enter(f, outcomes)
-	v.announced = plan.Announce
+	v.announced, v.retryAt = plan.Announce, Earliest(v.retryAt, plan.RetryAt)
 	if plan.Announce || f.Resource.Spec.Suspend {
 		return v
 	}
@@ -53,17 +53,19 @@ func Decide(f Facts, plan Plan, outcomes []Outcome) Verdict {
 }
 
 // briefWait is how long a new resource may wait for its first check without a word.
-const briefWait = time.Second
+const briefWait = 3 * time.Second
 
 // BriefWait returns when to come back where a first look came to nothing but a short wait for a slot, of which nothing
 // need be said: many resources that come together would each cost a write more. Else it is zero.
 func (v *Verdict) BriefWait() time.Time {
-	isFirst := v.facts.Resource.Status.ObservedGeneration < 0
-	if !isFirst || v.announced || v.checked || v.retryAt.Sub(v.facts.Now) > briefWait {
+	if !IsFirst(v.facts.Resource) || v.announced || v.checked || v.retryAt.Sub(v.facts.Now) > briefWait {
 		return time.Time{}
 	}
 	return v.retryAt
 }
+
+// IsFirst reports whether nothing was ever said of a resource.
+func IsFirst(resource *v1alpha1.JupicoCredential) bool { return resource.Status.ObservedGeneration < 0 }
 
 // IsExpected reports whether a check is yet to be made that was announced, or that waits for its slot.
 func (v *Verdict) IsExpected() bool { return v.announced || !v.retryAt.IsZero() }

@@ -53,6 +53,8 @@ type world struct {
 	accepts map[string]outcome.Outcome
 	// down has what endpoints answer to any token.
 	down map[string]outcome.Result
+	// contactUntil is how long another resource's first contact with the endpoint goes on.
+	contactUntil time.Time
 	// hook, if there is one, answers in their place. Nothing means that they do.
 	hook func(p proof) outcome.Outcome
 	// putOff, if there is one, says how long a check has to wait for its slot. 0 means not at all.
@@ -331,6 +333,10 @@ func (w *world) reconcile() {
 	outcomes := w.check(f, plan)
 	f.Now = w.now
 	verdict := decision.Decide(f, plan, outcomes)
+	if retryAt := verdict.BriefWait(); !retryAt.IsZero() {
+		w.wakeUp = retryAt
+		return
+	}
 	before := w.resource.DeepCopy()
 	target, failed := w.deliver(f, verdict)
 	status, wakeUp := decision.Conclude(verdict, target)
@@ -502,6 +508,9 @@ func (w *world) look() (decision.Facts, map[string]*candidate) {
 	}
 	f.FirstContact = !w.process.controlled[w.endpoint().url] &&
 		w.down[w.endpoint().url].Outcome != outcome.CAInvalid
+	if w.contactUntil.After(w.now) {
+		f.FirstContact, f.ContactedAt = false, w.contactUntil
+	}
 	return f, recorded
 }
 

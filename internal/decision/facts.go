@@ -41,6 +41,9 @@ type Facts struct {
 	RequestedAt time.Time
 	// FirstContact: the endpoint was not asked for anything yet.
 	FirstContact bool
+	// ContactedAt, when not zero, says that another resource just set out to ask the endpoint for the first time, and when
+	// to come back and see.
+	ContactedAt time.Time
 }
 
 // Source is what an entry of spec.credentials is read from.

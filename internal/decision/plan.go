@@ -5,6 +5,7 @@ package decision
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +18,9 @@ type Plan struct {
 	// Announce: make no check yet, but report that the first one is under way and come back at once. The first contact
 	// with an endpoint may take long, and a user must not look at an empty status meanwhile.
 	Announce bool
-	Checks   []Check
+	// RetryAt, when not zero, says that another resource is just making that contact, and when to come back.
+	RetryAt time.Time
+	Checks  []Check
 }
 
 // Check is one to be made.
@@ -54,8 +57,8 @@ func NewPlan(f Facts) Plan {
 			p.Checks = append(p.Checks, f.checkOf(&h, i))
 		}
 	}
-	if len(p.Checks) > 0 && f.FirstContact && f.Resource.Status.ObservedGeneration < 0 {
-		return Plan{Announce: true}
+	if IsFirst(f.Resource) && len(p.Checks) > 0 && (f.FirstContact || !f.ContactedAt.IsZero()) {
+		return Plan{Announce: f.FirstContact, RetryAt: f.ContactedAt}
 	}
 	if h.parted() && f.DeployedKnown && f.isDue(&h.deployed.CheckRecord, by) {
 		p.Checks = append(p.Checks, Check{Entry: Deployed, NotBefore: f.notBefore(&h.deployed.CheckRecord)})
@@ -156,6 +159,9 @@ func due(next *metav1.Time, now time.Time) bool {
 // one that stands by is to be accepted by a check that began after that, so that it may take its place. When most
 // credentials of the endpoint were rejected together, that waits for the next round, since such a thing mostly passes.
 func FollowUp(f Facts, outcomes []Outcome) []Check {
+	if !slices.ContainsFunc(outcomes, Outcome.isRejection) {
+		return nil
+	}
 	v := enter(f, outcomes)
 	h := &v.history
 	if v.rejection == nil || v.waits || h.deployed.Verdict != v1alpha1.VerdictRejected {

@@ -559,6 +559,22 @@ func TestAnEndpointThatIsKnownNeedsNoAnnouncement(t *testing.T) {
 	w.expectReady("True/Accepted")
 }
 
+func TestAContactThatAnotherJustMakesIsWaitedForWithoutAWord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.answer("good", outcome.Accepted)
+	w.source = &secret{uid: "s", version: "1", value: "good"}
+	w.contactUntil = w.now.Add(25 * time.Millisecond)
+	w.reconcile()
+	if w.resource.Status.ObservedGeneration >= 0 || len(w.requests) > 0 || !w.wakeUp.Equal(w.contactUntil) {
+		t.Errorf("wakes up at %s after %d requests, with the status\n%s", w.wakeUp, len(w.requests), w.dump())
+	}
+	w.now = w.contactUntil
+	w.process.controlled = map[string]bool{sandboxURL: true}
+	w.reconcile()
+	w.expectReady("True/Accepted")
+}
+
 func TestTokenForms(t *testing.T) {
 	t.Parallel()
 	const newline = "good\n"

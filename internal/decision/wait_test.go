@@ -21,8 +21,8 @@ func TestNothingIsSaidOfAShortWaitBeforeTheFirstCheck(t *testing.T) {
 		brief      bool
 		expected   bool
 	}{
-		{"a short wait of a new resource", -1, decision.Outcome{RetryAt: start.Add(time.Second)}, true, true},
-		{"a longer wait is said", -1, decision.Outcome{RetryAt: start.Add(1001 * time.Millisecond)}, false, true},
+		{"a short wait of a new resource", -1, decision.Outcome{RetryAt: start.Add(3 * time.Second)}, true, true},
+		{"a longer wait is said", -1, decision.Outcome{RetryAt: start.Add(3001 * time.Millisecond)}, false, true},
 		{"a resource that has a status keeps it up to date", 1, decision.Outcome{RetryAt: start.Add(time.Second)}, false, true},
 		{"a check that was made is said", -1, decision.Outcome{Result: accepted, Began: start, Ended: start}, false, false},
 	} {
