@@ -31,8 +31,8 @@ var allParts = []part{
 	{"storm", "Storm: every token is rejected, and later accepted again", false, true, measureStorm},
 }
 
-// chooseParts returns the parts that the command line asks for. They build on those before them: reaction on sync, and
-// those after scale on scale.
+// chooseParts returns the parts that the command line asks for. They build on those before them: growth on reaction,
+// and those after scale on scale.
 func chooseParts(s settings) ([]part, error) {
 	var wanted []string
 	if s.only != "" {

@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -35,13 +34,20 @@ var allReactions = []reaction{
 	{"target_tampered", 0, tamper},
 }
 
-// measureReaction changes one thing after another, on the fleet that sync left.
+// measureReaction changes one thing after another.
 func measureReaction(ctx context.Context, b *bench) error {
-	f := b.fleet
-	if f == nil || b.operator == nil || f.size < len(allReactions)*reactions {
-		return errors.New("it builds on sync")
+	if err := b.dismiss(ctx); err != nil {
+		return err
 	}
+	f, err := b.newFleet(ctx, "reaction", syncSize, usualInterval)
+	if err != nil {
+		return err
+	}
+	b.fleet = f
 	if err := b.observeTargets(ctx, f); err != nil {
+		return err
+	}
+	if _, err := b.sync(ctx, f, fast...); err != nil {
 		return err
 	}
 	if _, err := f.watch.waitForToken(ctx, b, targetName(f.size-1), tokenOf(f, f.size-1, 0)); err != nil {

@@ -59,6 +59,9 @@ func measureScale(ctx context.Context, b *bench) error {
 // measureGrowth is what scale says of memory, in the little time that a quick run has.
 func measureGrowth(ctx context.Context, b *bench) error {
 	f := b.fleet
+	if f == nil || b.operator == nil {
+		return errors.New("it builds on reaction")
+	}
 	before, err := b.operator.liveHeap(ctx)
 	if err != nil {
 		return err

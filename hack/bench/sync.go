@@ -50,18 +50,17 @@ func (b *bench) sync(ctx context.Context, f *fleet, flags ...string) (synced, er
 	return s, err
 }
 
-// measureSync lets operator and loop take turns, each on a fleet of its own that was made just before.
+// measureSync lets operator and loop take turns, each on a fleet of its own that was made just before. A run of the
+// operator is compared with the loop's runs before and after it, since the machine's speed drifts.
 func measureSync(ctx context.Context, b *bench) error {
-	var ratios, rates, loopRates, cpu, peaks, perCreate []float64
+	var ratios, rates, cpu, peaks, perCreate []float64
 	var last synced
+	first, err := b.measureLoop(ctx, "loop", syncSize)
+	if err != nil {
+		return err
+	}
+	loopRates := []float64{first}
 	for round := range rounds {
-		if err := b.dismiss(ctx); err != nil {
-			return err
-		}
-		loopRate, err := b.measureLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
-		if err != nil {
-			return err
-		}
 		f, err := b.newFleet(ctx, fmt.Sprintf("sync-%d", round), syncSize, usualInterval)
 		if err != nil {
 			return err
@@ -70,17 +69,28 @@ func measureSync(ctx context.Context, b *bench) error {
 		if last, err = b.sync(ctx, f, fast...); err != nil {
 			return err
 		}
+		if round == 0 {
+			if err := b.describeSizes(ctx, f); err != nil {
+				return err
+			}
+		}
+		if err := b.dismiss(ctx); err != nil {
+			return err
+		}
+		before := loopRates[round]
+		after, err := b.measureLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
+		if err != nil {
+			return err
+		}
 		rate := syncSize / last.took.Seconds()
-		b.say("Operator %.0f/s, loop %.0f/s", rate, loopRate)
-		rates, loopRates, ratios = append(rates, rate), append(loopRates, loopRate), append(ratios, rate/loopRate)
+		b.say("Operator %.0f/s, loop %.0f/s before and %.0f/s after it", rate, before, after)
+		rates, loopRates = append(rates, rate), append(loopRates, after)
+		ratios = append(ratios, rate*2/(before+after))
 		cpu = append(cpu, float64(last.cpu.Microseconds())/1000/syncSize)
 		peaks = append(peaks, last.peak)
 		perCreate = append(perCreate, (last.calls.reads()+last.calls.writes())/syncSize)
 	}
 	b.say("Calls per resource: %s", last.calls.perItem(syncSize))
-	if err := b.describeSizes(ctx, b.fleet); err != nil {
-		return err
-	}
 	b.add("sync_rate_1000", median(rates), "resources/s", higher)
 	b.add("loop_rate_1000", median(loopRates), "resources/s", higher)
 	b.add("sync_ratio_1000", median(ratios), "", higher)

@@ -122,9 +122,10 @@ func (b *bucket) length(i int) int {
 }
 
 // deal gives the slots there are to the tickets whose turn it is. It runs only so far ahead of the room that a slow
-// endpoint, too, is shared in turn, and not by whoever comes at the right moment.
+// endpoint, too, is shared in turn, and not by whoever comes at the right moment; at a quick one it is better that who
+// comes finds room than that it is kept for who is away.
 func (b *bucket) deal(room *room, now time.Time) {
-	for len(b.granted)+room.inside < 2*room.size {
+	for len(b.granted)+room.inside < room.ahead(now) {
 		t := b.next(now)
 		if t == nil || !b.limiter.AllowN(now, 1) {
 			return

@@ -211,8 +211,10 @@ func TestATicketThatNobodyComesForExpires(t *testing.T) {
 
 func TestASlotThatNobodyComesForIsLostAfterAWhile(t *testing.T) {
 	f := start(t)
-	f.use(Options{QPS: 1, Burst: 1, Workers: 4}) // two slots are dealt in advance
+	f.use(Options{QPS: 1, Burst: 1, Workers: 4}) // two slots are dealt in advance where calls take long
 	f.passControl()
+	at, _ := f.checker.endpoint(f.at)
+	at.room.pace = time.Second
 	tokens := someTokens(t, 3)
 	for _, token := range tokens[:2] {
 		f.ask(Request{Token: token})
@@ -229,6 +231,24 @@ func TestASlotThatNobodyComesForIsLostAfterAWhile(t *testing.T) {
 	f.advance(ticketGrace + time.Second)
 	if last = f.ask(Request{Token: tokens[2]}); !last.RetryAt.IsZero() {
 		t.Errorf("it is to wait for another %s", last.RetryAt.Sub(f.clock.Now()))
+	}
+}
+
+func TestWhoComesFindsRoomAtAQuickEndpointAndWaitsItsTurnAtASlowOne(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for takes, isServed := range map[time.Duration]bool{20 * time.Millisecond: true, 5 * time.Second: false} {
+		b, r := newBucket(1000, 1000), newRoom(4, 10*time.Second) // room for one
+		r.observe(takes)
+		r.inside = 1
+		for i := range byte(10) {
+			if _, ok := b.take(identity{i}, "crowd", &r, now); ok {
+				t.Fatal("there was no room")
+			}
+		}
+		r.inside = 0
+		if _, ok := b.take(identity{10}, "crowd", &r, now); ok != isServed {
+			t.Errorf("calls take %s, and who comes before those that wait is served: %t", takes, ok)
+		}
 	}
 }
 

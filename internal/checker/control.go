@@ -23,7 +23,7 @@ type control struct {
 
 const (
 	// contactStep is how often those look who wait for another's first contact.
-	contactStep = 25 * time.Millisecond
+	contactStep = 100 * time.Millisecond
 	// briefContact is how long they wait without a word.
 	briefContact = time.Second
 	// longContact is longer than a contact takes: after it, another sets out.

@@ -13,6 +13,8 @@ const (
 	shortestWait = 50 * time.Millisecond
 	// shortestCall is what a call is reckoned to take at least, so that those who wait are spread.
 	shortestCall = 5 * time.Millisecond
+	// moment is how long it takes at most until a slot is used, at a quick endpoint.
+	moment = time.Second
 	// pacePart is the part of a new duration in the average.
 	pacePart = 8
 )
@@ -47,6 +49,11 @@ func (r *room) duration(now time.Time) time.Duration {
 		expected = max(expected, now.Sub(c.began))
 	}
 	return min(expected, r.longest)
+}
+
+// ahead is how many may have a slot: twice as many as there is room for, or as many as are done within a moment.
+func (r *room) ahead(now time.Time) int {
+	return r.size * max(2, int(moment/r.duration(now)))
 }
 
 // wait estimates how long it takes until so many calls have ended. It is no longer than one call may take, beyond the
