@@ -62,7 +62,11 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	b := &bench{settings: s, began: time.Now()}
-	defer func() { err = errors.Join(err, b.close()) }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer func() {
+		cancel() // the API server waits for those who watch
+		err = errors.Join(err, b.close())
+	}()
 	if err := b.open(ctx); err != nil {
 		return err
 	}

@@ -36,6 +36,8 @@ const (
 	// latency is how long the emulator takes for an answer.
 	latency      = 20 * time.Millisecond
 	startTimeout = time.Minute
+	// stopTimeout is longer than the minute that an API server gives requests to end.
+	stopTimeout = 90 * time.Second
 )
 
 // bench is what runs, and what was measured.
@@ -118,6 +120,7 @@ func (b *bench) startControlPlane(ctx context.Context) error {
 		UseExistingCluster:       &existing,
 		BinaryAssetsDirectory:    b.assets,
 		ControlPlaneStartTimeout: startTimeout,
+		ControlPlaneStopTimeout:  stopTimeout,
 		CRDDirectoryPaths:        []string{filepath.Join("config", "crd", "bases")},
 		ErrorIfCRDPathMissing:    true,
 	}
