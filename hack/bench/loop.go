@@ -24,8 +24,8 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// loop does for each resource what cannot be left out, and nothing else: read the source, ask Jupico, write the target,
-// write a status of the usual size. It keeps no cache, watches nothing and decides nothing.
+// loop does for each resource what cannot be left out, and nothing else: read the source, ask Jupico, write a target
+// and a status as large as the operator's. It keeps no cache, watches nothing and decides nothing.
 type loop struct {
 	secrets   kubernetes.Interface
 	resources dynamic.Interface
@@ -84,7 +84,16 @@ func (l *loop) serve(ctx context.Context, i int) error {
 		return err
 	}
 	target, err := l.secrets.CoreV1().Secrets(l.fleet.namespace).Create(ctx, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: targetName(i)},
+		ObjectMeta: metav1.ObjectMeta{ // as large as the operator's
+			Name: targetName(i),
+			Labels: map[string]string{
+				"app.kubernetes.io/managed-by": "a-bare-loop", "app.kubernetes.io/component": "credential",
+			},
+			Annotations: map[string]string{v1alpha1.AnnotationManagedBy: resourceName(i)},
+			OwnerReferences: []metav1.OwnerReference{{
+				APIVersion: "v1", Kind: "Secret", Name: source.Name, UID: source.UID,
+			}},
+		},
 		StringData: map[string]string{
 			v1alpha1.TargetKeyToken: basic, v1alpha1.TargetKeyAuthorization: "Basic " + basic,
 			v1alpha1.TargetKeyURL: l.url,

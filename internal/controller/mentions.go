@@ -145,10 +145,20 @@ func (m *mentions) wake(
 ) {
 	resources := m.by(ctx, name)
 	for i := range resources {
-		if now == nil || !isInStatus(&resources[i], now.ref) {
+		if isNews(&resources[i], name.Name, now) {
 			queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&resources[i])})
 		}
 	}
+}
+
+// isNews reports whether a resource that mentions an object has yet to be told how it now is. Who wrote it knows, even
+// before its status tells of that.
+func isNews(resource *v1alpha1.JupicoCredential, name string, now *glimpse) bool {
+	if now == nil {
+		return true
+	}
+	isItsOwnWrite := now.isOurs && now.managedBy == resource.Name && resource.Spec.Target.Name == name
+	return !isItsOwnWrite && !isInStatus(resource, now.ref)
 }
 
 func isInStatus(resource *v1alpha1.JupicoCredential, ref v1alpha1.SourceStatus) bool {

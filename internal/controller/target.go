@@ -215,7 +215,7 @@ func (r *Reconciler) save(ctx context.Context, secret *corev1.Secret) error {
 	if err := write(); err != nil {
 		return err
 	}
-	r.secrets.in(secret.Namespace).saw(secret)
+	r.secrets.in(secret.Namespace).wrote(secret)
 	log.FromContext(ctx).Info("Wrote target Secret", "secret", client.ObjectKeyFromObject(secret))
 	return nil
 }

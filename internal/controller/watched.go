@@ -29,6 +29,7 @@ const pageSize = 500
 type glimpse struct {
 	ref       v1alpha1.SourceStatus
 	managedBy string // the value of AnnotationManagedBy
+	isOurs    bool   // this process wrote it so
 }
 
 func glimpseOf(object metav1.Object) *glimpse {
@@ -205,14 +206,22 @@ func (w *watched) forget(name types.NamespacedName) {
 }
 
 // saw takes note of an object that was read, written or told of, unless something newer is known, and returns what is.
-func (w *watched) saw(object metav1.Object) *glimpse {
-	name := types.NamespacedName{Namespace: intern(object.GetNamespace()), Name: object.GetName()}
+func (w *watched) saw(object metav1.Object) *glimpse { return w.note(object, glimpseOf(object)) }
+
+// wrote takes note of an object that this process wrote.
+func (w *watched) wrote(object metav1.Object) {
 	seen := glimpseOf(object)
+	seen.isOurs = true
+	w.note(object, seen)
+}
+
+func (w *watched) note(object metav1.Object, seen *glimpse) *glimpse {
+	name := types.NamespacedName{Namespace: intern(object.GetNamespace()), Name: object.GetName()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if before := w.known[name]; before != nil {
 		order, err := resourceversion.CompareResourceVersion(seen.ref.ResourceVersion, before.ref.ResourceVersion)
-		if err == nil && order <= 0 {
+		if isSame := order == 0 && !seen.isOurs; err == nil && (order < 0 || isSame) {
 			return before
 		}
 	}

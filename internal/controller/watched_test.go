@@ -198,6 +198,29 @@ func TestAnEventThatIsBehindDoesNotUndoWhatWasSeen(t *testing.T) {
 	}
 }
 
+func TestTheEchoOfAWriteIsNewsToOthersAlone(t *testing.T) {
+	w := newWatching(t)
+	writer, reader, rival := &v1alpha1.JupicoCredential{}, &v1alpha1.JupicoCredential{}, &v1alpha1.JupicoCredential{}
+	writer.Name, writer.Spec.Target.Name = "payments", "token"
+	reader.Name, reader.Spec.Target.Name = "reader", "other"
+	rival.Name, rival.Spec.Target.Name = "rival", "token"
+	isNews := func(sentence string, now *glimpse, want bool) {
+		t.Helper()
+		if got := isNews(writer, "token", now); got != want {
+			t.Errorf("%s is news to its writer: %t", sentence, got)
+		}
+		if !isNews(reader, "token", now) || !isNews(rival, "token", now) {
+			t.Errorf("%s is no news to others", sentence)
+		}
+	}
+	w.saw(secretOf("token", "1", 1)) // an event that is faster than the answer to the write
+	w.wrote(secretOf("token", "1", 1))
+	isNews("the echo of a write", w.saw(secretOf("token", "1", 1)), false)
+	isNews("a later change", w.saw(secretOf("token", "1", 2)), true)
+	isNews("its end", nil, true)
+	isNews("another in its place", w.saw(secretOf("token", "2", 3)), true)
+}
+
 func TestANewListIsTakenAsItIsWhateverItsVersions(t *testing.T) {
 	w := newWatching(t)
 	w.mentioned["a"] = true
