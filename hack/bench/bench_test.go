@@ -70,12 +70,16 @@ func TestAPercentileIsOneOfTheValues(t *testing.T) {
 	}
 }
 
-func TestAPlotIsAPictureOfItsPoints(t *testing.T) {
+func TestAPlotIsAPictureOfTheMedians(t *testing.T) {
 	var s series
 	s.add(point{size: 10_000, rate: 90})
 	s.add(point{size: 1_000, rate: 1})
+	s.add(point{size: 1_000, rate: 300})
 	s.add(point{size: 1_000, rate: 100})
-	picture := s.draw("Rate", func(p point) float64 { return p.rate })
+	if got := s.median(1_000, rate); got != 100 {
+		t.Errorf("the median of 1, 300 and 100 is %v", got)
+	}
+	picture := s.draw("Rate", rate)
 	if n := strings.Count(picture, "<circle"); n != 2 {
 		t.Errorf("it has %d points", n)
 	}

@@ -11,29 +11,43 @@ import (
 	"strings"
 )
 
-// point is what was measured at one number of resources.
+// point is what one run with a number of resources has shown.
 type point struct {
-	size            int
-	rate, cpu, peak float64
+	size int
+	rate float64 // resources made Ready, a second
+	cpu  float64 // of each, in ms
+	peak float64 // RSS, in MiB
+	heap float64 // live at the end, in KiB. Zero when it was not measured.
 }
 
-// series are the points, by their number of resources.
+// series are the points of all runs.
 type series struct{ points []point }
 
-// add takes note of a point, in place of one of the same size.
-func (s *series) add(p point) {
-	s.points = slices.DeleteFunc(s.points, func(other point) bool { return other.size == p.size })
-	s.points = append(s.points, p)
-	slices.SortFunc(s.points, func(a, b point) int { return a.size - b.size })
+func (s *series) add(p point) { s.points = append(s.points, p) }
+
+func rate(p point) float64 { return p.rate }
+func cpu(p point) float64  { return p.cpu }
+func peak(p point) float64 { return p.peak }
+
+// sizes returns the numbers of resources that were tried, from small to large.
+func (s *series) sizes() []int {
+	var sizes []int
+	for _, p := range s.points {
+		sizes = append(sizes, p.size)
+	}
+	slices.Sort(sizes)
+	return slices.Compact(sizes)
 }
 
-func (s *series) of(size int) point {
+// median returns the median of a figure in the runs with this number of resources.
+func (s *series) median(size int, of func(point) float64) float64 {
+	var values []float64
 	for _, p := range s.points {
 		if p.size == size {
-			return p
+			values = append(values, of(p))
 		}
 	}
-	return point{}
+	return median(values)
 }
 
 // plot writes a picture for each figure.
@@ -45,9 +59,9 @@ func (s *series) plot(directory string) error {
 		file, title string
 		of          func(point) float64
 	}{
-		{"rate.svg", "Resources made Ready, a second", func(p point) float64 { return p.rate }},
-		{"cpu.svg", "CPU for each, in ms", func(p point) float64 { return p.cpu }},
-		{"memory.svg", "Peak RSS, in MiB", func(p point) float64 { return p.peak }},
+		{"rate.svg", "Resources made Ready, a second", rate},
+		{"cpu.svg", "CPU for each, in ms", cpu},
+		{"memory.svg", "Peak RSS, in MiB", peak},
 	} {
 		picture := s.draw(figure.title, figure.of)
 		path := filepath.Join(directory, figure.file)
@@ -68,8 +82,8 @@ const (
 // draw makes a picture of a figure against the number of resources. Both axes begin at 0, so that flat looks flat.
 func (s *series) draw(title string, of func(point) float64) string {
 	most, widest := 0.0, 0
-	for _, p := range s.points {
-		most, widest = max(most, of(p)*1.15), max(widest, p.size)
+	for _, size := range s.sizes() {
+		most, widest = max(most, s.median(size, of)*1.15), size
 	}
 	x := func(size int) float64 { return left + float64(size)/float64(max(widest, 1))*(width-left-right) }
 	y := func(value float64) float64 { return height - bottom - value/max(most, 1e-9)*(height-bottom-top) }
@@ -80,12 +94,13 @@ func (s *series) draw(title string, of func(point) float64) string {
 	fmt.Fprintf(&b, `<text x="%d" y="22" font-size="14">%s</text>`+"\n", left, title)
 	fmt.Fprintf(&b, `<path d="M%d %d V%d H%d" fill="none" stroke="black"/>`+"\n", left, top, height-bottom, width-right)
 	var line []string
-	for _, p := range s.points {
-		px, py := x(p.size), y(of(p))
+	for _, size := range s.sizes() {
+		value := s.median(size, of)
+		px, py := x(size), y(value)
 		line = append(line, fmt.Sprintf("%.0f,%.0f", px, py))
 		fmt.Fprintf(&b, `<circle cx="%.0f" cy="%.0f" r="4" fill="#1565c0"/>`+"\n", px, py)
-		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="middle">%.3g</text>`+"\n", px, py-10, of(p))
-		fmt.Fprintf(&b, `<text x="%.0f" y="%d" text-anchor="middle">%d</text>`+"\n", px, height-bottom+18, p.size)
+		fmt.Fprintf(&b, `<text x="%.0f" y="%.0f" text-anchor="middle">%.3g</text>`+"\n", px, py-10, value)
+		fmt.Fprintf(&b, `<text x="%.0f" y="%d" text-anchor="middle">%d</text>`+"\n", px, height-bottom+18, size)
 	}
 	fmt.Fprintf(&b, `<polyline points="%s" fill="none" stroke="#1565c0" stroke-width="2"/>`+"\n", strings.Join(line, " "))
 	return b.String() + "</svg>\n"

@@ -40,7 +40,7 @@ var targets = map[string]float64{
 	"cpu_ms_per_check":      0.8,
 	"reads_per_check":       0,
 	"writes_per_check":      1,
-	"requests_per_check":    1,
+	"requests_per_check":    1.01, // a request that is under way at the end counts, and its check does not
 	"rss_mib_1000":          60,
 	"heap_kib_per_resource": 5,
 	"rss_mib_crowd":         20,

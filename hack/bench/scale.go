@@ -21,39 +21,58 @@ const (
 	settled      = time.Minute
 )
 
-// measureScale synchronises more and more resources, and leaves the largest fleet.
+// measureScale synchronises fleets of several sizes, and leaves one of the largest. That is compared with small ones
+// just before and after it, since the machine's speed drifts.
 func measureScale(ctx context.Context, b *bench) error {
-	heaps := map[int]float64{}
-	for _, size := range []int{syncSize, fleetSize / 2, fleetSize} {
-		if err := b.dismiss(ctx); err != nil {
-			return err
-		}
-		f, err := b.newFleet(ctx, fmt.Sprintf("scale-%d", size), size, usualInterval)
-		if err != nil {
-			return err
-		}
-		b.fleet = f
-		s, err := b.sync(ctx, f, fast...)
-		if err != nil {
-			return err
-		}
-		if heaps[size], err = b.operator.liveHeap(ctx); err != nil {
-			return err
-		}
-		n := float64(size)
-		p := point{
-			size: size, rate: n / s.took.Seconds(), cpu: float64(s.cpu.Microseconds()) / 1000 / n, peak: s.peak,
-		}
-		b.say("%d: %.0f/s, %.2f ms CPU each, peak RSS %.0f MiB, live heap %.0f KiB, calls each: %s", size, p.rate, p.cpu,
-			p.peak, heaps[size], s.calls.perItem(n))
-		b.series.add(p)
+	before, err := b.scale(ctx, "small-before", syncSize)
+	if err != nil {
+		return err
 	}
-	small, large := b.series.of(syncSize), b.series.of(fleetSize)
+	large, err := b.scale(ctx, "large", fleetSize)
+	if err != nil {
+		return err
+	}
+	after, err := b.scale(ctx, "small-after", syncSize)
+	if err != nil {
+		return err
+	}
 	b.add("sync_rate_10000", large.rate, "resources/s", higher)
-	b.add("sync_flatness", large.rate/small.rate, "", higher)
+	b.add("sync_flatness", large.rate*2/(before.rate+after.rate), "", higher)
 	b.add("peak_rss_mib_10000", large.peak, "MiB", lower)
-	b.add("heap_kib_per_resource", (heaps[fleetSize]-heaps[syncSize])/(fleetSize-syncSize), "KiB", lower)
-	return nil
+	b.add("heap_kib_per_resource", (large.heap-before.heap)/(fleetSize-syncSize), "KiB", lower)
+
+	if _, err := b.scale(ctx, "half", fleetSize/2); err != nil {
+		return err
+	}
+	b.say("Creating as many again")
+	if err := b.grow(ctx, b.fleet, fleetSize); err != nil {
+		return err
+	}
+	return b.fleet.watch.waitForAll(ctx, b, syncTimeout, accepted, fleetSize)
+}
+
+// scale synchronises a new fleet in place of the last one.
+func (b *bench) scale(ctx context.Context, namespace string, size int) (point, error) {
+	if err := b.dismiss(ctx); err != nil {
+		return point{}, err
+	}
+	f, err := b.newFleet(ctx, namespace, size, usualInterval)
+	if err != nil {
+		return point{}, err
+	}
+	b.fleet = f
+	s, err := b.sync(ctx, f, fast...)
+	if err != nil {
+		return point{}, err
+	}
+	p := s.point(size)
+	if p.heap, err = b.operator.liveHeap(ctx); err != nil {
+		return point{}, err
+	}
+	b.say("%d: %.0f/s, %.2f ms CPU each, peak RSS %.0f MiB, live heap %.0f KiB, calls each: %s", size, p.rate, p.cpu,
+		p.peak, p.heap, s.calls.perItem(float64(size)))
+	b.series.add(p)
+	return p, nil
 }
 
 // measureGrowth is what scale says of memory, in the little time that a quick run has.

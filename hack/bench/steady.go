@@ -26,10 +26,10 @@ func (b *bench) usage(ctx context.Context) (u usage, err error) {
 	if u.checks, err = b.countChecks(ctx); err != nil {
 		return u, err
 	}
-	if u.cpu, err = b.operator.cpu(); err != nil {
+	if u.requests, err = b.countRequests(ctx); err != nil {
 		return u, err
 	}
-	if u.requests, err = b.countRequests(ctx); err != nil {
+	if u.cpu, err = b.operator.cpu(); err != nil {
 		return u, err
 	}
 	u.calls, err = b.countCalls(ctx)

@@ -26,6 +26,11 @@ type synced struct {
 	calls calls
 }
 
+func (s synced) point(size int) point {
+	n := float64(size)
+	return point{size: size, rate: n / s.took.Seconds(), cpu: float64(s.cpu.Microseconds()) / 1000 / n, peak: s.peak}
+}
+
 // sync starts the operator on a fleet that exists, and waits until every resource is Ready.
 func (b *bench) sync(ctx context.Context, f *fleet, flags ...string) (synced, error) {
 	before, err := b.countCalls(ctx)
@@ -53,7 +58,7 @@ func (b *bench) sync(ctx context.Context, f *fleet, flags ...string) (synced, er
 // measureSync lets operator and loop take turns, each on a fleet of its own that was made just before. A run of the
 // operator is compared with the loop's runs before and after it, since the machine's speed drifts.
 func measureSync(ctx context.Context, b *bench) error {
-	var ratios, rates, cpu, peaks, perCreate []float64
+	var ratios, perCreate []float64
 	var last synced
 	first, err := b.measureLoop(ctx, "loop", syncSize)
 	if err != nil {
@@ -82,22 +87,20 @@ func measureSync(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		rate := syncSize / last.took.Seconds()
-		b.say("Operator %.0f/s, loop %.0f/s before and %.0f/s after it", rate, before, after)
-		rates, loopRates = append(rates, rate), append(loopRates, after)
-		ratios = append(ratios, rate*2/(before+after))
-		cpu = append(cpu, float64(last.cpu.Microseconds())/1000/syncSize)
-		peaks = append(peaks, last.peak)
+		p := last.point(syncSize)
+		b.say("Operator %.0f/s, loop %.0f/s before and %.0f/s after it", p.rate, before, after)
+		b.series.add(p)
+		loopRates = append(loopRates, after)
+		ratios = append(ratios, p.rate*2/(before+after))
 		perCreate = append(perCreate, (last.calls.reads()+last.calls.writes())/syncSize)
 	}
 	b.say("Calls per resource: %s", last.calls.perItem(syncSize))
-	b.add("sync_rate_1000", median(rates), "resources/s", higher)
+	b.add("sync_rate_1000", b.series.median(syncSize, rate), "resources/s", higher)
 	b.add("loop_rate_1000", median(loopRates), "resources/s", higher)
 	b.add("sync_ratio_1000", median(ratios), "", higher)
 	b.add("calls_per_create", median(perCreate), "calls", lower)
-	b.add("cpu_ms_per_create", median(cpu), "ms", lower)
-	b.add("peak_rss_mib_1000", median(peaks), "MiB", lower)
-	b.series.add(point{size: syncSize, rate: median(rates), cpu: median(cpu), peak: median(peaks)})
+	b.add("cpu_ms_per_create", b.series.median(syncSize, cpu), "ms", lower)
+	b.add("peak_rss_mib_1000", b.series.median(syncSize, peak), "MiB", lower)
 	return nil
 }
 

@@ -137,7 +137,9 @@ func (b *bucket) deal(room *room, now time.Time) {
 			b.lanes = append(b.lanes, served)
 		}
 		t.isGranted, t.lane = true, nil
-		t.expires = now.Add(ticketGrace)
+		if grace := now.Add(ticketGrace); t.expires.Before(grace) { // its holder may have been told to come later
+			t.expires = grace
+		}
 		b.granted = append(b.granted, t)
 	}
 }

@@ -234,6 +234,22 @@ func TestASlotThatNobodyComesForIsLostAfterAWhile(t *testing.T) {
 	}
 }
 
+func TestASlotThatIsDealtEarlyIsKeptUntilItsHolderWasToldToCome(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	b, r := newBucket(100, 10), newRoom(4, time.Minute) // room for one, and so two may have slots
+	r.observe(20 * time.Second)
+	r.inside = 2
+	told, _ := b.take(identity{1}, "", &r, now)
+	if told.Sub(now) < 2*ticketGrace {
+		t.Fatalf("it is to come in %s", told.Sub(now))
+	}
+	r.inside, r.pace = 0, 20*time.Millisecond // the endpoint has recovered
+	b.deal(&r, now)
+	if _, isTaken := b.take(identity{2}, "", &r, told); !isTaken || len(b.granted) != 1 {
+		t.Errorf("another was served: %t, and %d slots are kept", isTaken, len(b.granted))
+	}
+}
+
 func TestWhoComesFindsRoomAtAQuickEndpointAndWaitsItsTurnAtASlowOne(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for takes, isServed := range map[time.Duration]bool{20 * time.Millisecond: true, 5 * time.Second: false} {

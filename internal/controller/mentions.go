@@ -165,10 +165,16 @@ func isInStatus(resource *v1alpha1.JupicoCredential, ref v1alpha1.SourceStatus) 
 	if target := resource.Status.Target; target != nil && target.UID == ref.UID {
 		return target.ResourceVersion == ref.ResourceVersion
 	}
+	isTold := false
 	for i := range resource.Status.Credentials {
-		if source := resource.Status.Credentials[i].Source; source != nil && *source == ref {
-			return true
+		source := resource.Status.Credentials[i].Source
+		if source == nil || source.UID != ref.UID {
+			continue
 		}
+		if source.ResourceVersion != ref.ResourceVersion {
+			return false // of two entries that have it for a source, one was read earlier
+		}
+		isTold = true
 	}
-	return false
+	return isTold
 }

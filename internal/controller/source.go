@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,6 +19,10 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 )
+
+// cachedRead is how long the API server may take to answer from its cache. Without a bound, the client would ask for
+// half a minute.
+const cachedRead = time.Second
 
 // readSource brings what is known of the source up to date. It reads the Secret only when the watch shows another
 // resourceVersion than the one that was read, and before it is called missing: a watch may be behind the very manifest
@@ -41,7 +46,7 @@ func (r *Reconciler) readSource(
 		return err
 	}
 	ref := glimpseOf(secret).ref
-	if seen := watch.saw(secret); seen.ref == ref {
+	if seen := watch.saw(secret); seen != nil && seen.ref == ref {
 		ref = seen.ref // the same, and held once
 	}
 	*known = sourceMemory{secret: name, ref: ref, generation: resource.Generation}
@@ -50,15 +55,21 @@ func (r *Reconciler) readSource(
 }
 
 // readAsSeen reads an object that is at least as new as the watch showed it. The API server then answers from its
-// cache, and spares etcd. What the watch did not show is asked of etcd.
+// cache, and spares etcd. What the watch did not show is asked of etcd, and so is what the cache does not have in time:
+// that of another API server may be far behind, or the cluster restored to what was before.
 func (r *Reconciler) readAsSeen(
 	ctx context.Context, name types.NamespacedName, seen *glimpse, object client.Object,
 ) error {
-	options := &client.GetOptions{}
 	if seen != nil {
-		options.Raw = &metav1.GetOptions{ResourceVersion: seen.ref.ResourceVersion}
+		inTime, cancel := context.WithTimeout(ctx, cachedRead)
+		defer cancel()
+		cached := &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: seen.ref.ResourceVersion}}
+		err := r.live.Get(inTime, name, object, cached)
+		if err == nil || apierrors.IsNotFound(err) || ctx.Err() != nil {
+			return err
+		}
 	}
-	return r.live.Get(ctx, name, object, options)
+	return r.live.Get(ctx, name, object)
 }
 
 func sourceNotFound(name string) sourceMemory {

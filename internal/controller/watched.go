@@ -30,6 +30,15 @@ type glimpse struct {
 	ref       v1alpha1.SourceStatus
 	managedBy string // the value of AnnotationManagedBy
 	isOurs    bool   // this process wrote it so
+	isGone    bool   // the object was deleted, at the resourceVersion of ref
+}
+
+// ifThere is nil when the object is not there.
+func (g *glimpse) ifThere() *glimpse {
+	if g == nil || g.isGone {
+		return nil
+	}
+	return g
 }
 
 func glimpseOf(object metav1.Object) *glimpse {
@@ -55,7 +64,7 @@ type watched struct {
 	seed    maphash.Seed
 
 	mu sync.Mutex
-	// known holds what is mentioned: nil where it is not there.
+	// known holds what is mentioned: nil where it was never seen.
 	known map[types.NamespacedName]*glimpse
 	// others holds hashes of the names of what exists and is not mentioned, and coming what a list that is under way has
 	// told of them so far. It is nil while none is.
@@ -188,7 +197,7 @@ func (w *watched) mention(name types.NamespacedName) (now *glimpse, mustAsk bool
 	defer w.mu.Unlock()
 	now, isKnown := w.known[name]
 	if isKnown {
-		return now, false
+		return now.ifThere(), false
 	}
 	w.known[name] = nil
 	hash := w.hash(name)
@@ -205,7 +214,8 @@ func (w *watched) forget(name types.NamespacedName) {
 	w.others[w.hash(name)] = struct{}{}
 }
 
-// saw takes note of an object that was read, written or told of, unless something newer is known, and returns what is.
+// saw takes note of an object that was read or told of, unless something newer is known, and returns what is: nil when
+// it was deleted meanwhile.
 func (w *watched) saw(object metav1.Object) *glimpse { return w.note(object, glimpseOf(object)) }
 
 // wrote takes note of an object that this process wrote.
@@ -221,12 +231,13 @@ func (w *watched) note(object metav1.Object, seen *glimpse) *glimpse {
 	defer w.mu.Unlock()
 	if before := w.known[name]; before != nil {
 		order, err := resourceversion.CompareResourceVersion(seen.ref.ResourceVersion, before.ref.ResourceVersion)
-		if isSame := order == 0 && !seen.isOurs; err == nil && (order < 0 || isSame) {
-			return before
+		isSame := order == 0 && (before.isGone || !seen.isOurs)
+		if err == nil && (order < 0 || isSame) {
+			return before.ifThere()
 		}
 	}
 	w.known[name] = seen
-	return seen
+	return seen.ifThere()
 }
 
 // Add implements cache.ReflectorStore.
@@ -249,13 +260,15 @@ func (w *watched) Delete(object any) error {
 	if err != nil {
 		return err
 	}
-	name := types.NamespacedName{Namespace: accessor.Namespace, Name: accessor.Name}
+	gone := glimpseOf(accessor) // the answer to a read or a write of before may yet come
+	gone.isGone = true
+	name := types.NamespacedName{Namespace: intern(accessor.Namespace), Name: accessor.Name}
 	w.mu.Lock()
-	if before := w.known[name]; before != nil && before.ref.UID != accessor.UID {
+	if before := w.known[name].ifThere(); before != nil && before.ref.UID != accessor.UID {
 		w.mu.Unlock()
 		return nil // another has taken its place, which we saw ourselves
 	}
-	w.known[name] = nil
+	w.known[name] = gone
 	w.mu.Unlock()
 	w.changed(name, nil)
 	return nil
@@ -291,7 +304,7 @@ func (w *watched) endList(listed map[types.NamespacedName]*glimpse) []types.Name
 	defer w.mu.Unlock()
 	var gone []types.NamespacedName
 	for name, now := range w.known {
-		if now != nil && listed[name] == nil {
+		if now.ifThere() != nil && listed[name] == nil {
 			gone = append(gone, name)
 		}
 	}

@@ -198,6 +198,53 @@ func TestAnEventThatIsBehindDoesNotUndoWhatWasSeen(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatComesAfterTheEndBringsNothingBack(t *testing.T) {
+	w := newWatching(t)
+	w.mentioned["a"] = true
+	w.relist()
+	w.event(watch.Added, secretOf("a", "1", 10))
+	w.event(watch.Deleted, secretOf("a", "1", 11))
+	w.wrote(secretOf("a", "1", 10))
+	if got := w.saw(secretOf("a", "1", 10)); got != nil || w.look("a") != nil {
+		t.Errorf("got %+v of what is no more", got)
+	}
+	w.wantWoken("a", "no a")
+	w.wrote(secretOf("a", "2", 12))
+	if got := w.look("a"); got == nil || got.ref.UID != "2" {
+		t.Errorf("got %+v of the next one", got)
+	}
+	w.event(watch.Deleted, secretOf("a", "2", 13))
+	w.wantWoken("no a")
+	w.relist()
+	w.wantWoken() // that it is gone was told
+}
+
+func TestASecretIsNewsUntilEachEntryThatReadsItHasReadItAsItIs(t *testing.T) {
+	now := glimpseOf(secretOf("source", "1", 6))
+	for sentence, tc := range map[string]struct {
+		versions []string
+		want     bool
+	}{
+		"nothing was read":              {nil, true},
+		"both have read it":             {[]string{"6", "6"}, false},
+		"one has read what was before":  {[]string{"5", "6"}, true},
+		"the other did":                 {[]string{"6", "5"}, true},
+		"one reads it, one another one": {[]string{"", "6"}, false},
+	} {
+		resource := &v1alpha1.JupicoCredential{}
+		for _, version := range tc.versions {
+			source := &v1alpha1.SourceStatus{UID: "1", ResourceVersion: version}
+			if version == "" {
+				source.UID = "2"
+			}
+			resource.Status.Credentials = append(resource.Status.Credentials, v1alpha1.CredentialStatus{Source: source})
+		}
+		if got := isNews(resource, "source", now); got != tc.want {
+			t.Errorf("%s: it is news: %t", sentence, got)
+		}
+	}
+}
+
 func TestTheEchoOfAWriteIsNewsToOthersAlone(t *testing.T) {
 	w := newWatching(t)
 	writer, reader, rival := &v1alpha1.JupicoCredential{}, &v1alpha1.JupicoCredential{}, &v1alpha1.JupicoCredential{}

@@ -68,7 +68,9 @@ func (v *Verdict) BriefWait() time.Time {
 func IsFirst(resource *v1alpha1.JupicoCredential) bool { return resource.Status.ObservedGeneration < 0 }
 
 // IsExpected reports whether a check is yet to be made that was announced, or that waits for its slot.
-func (v *Verdict) IsExpected() bool { return v.announced || !v.retryAt.IsZero() }
+func (v *Verdict) IsExpected() bool {
+	return v.announced || slices.ContainsFunc(v.outcomes, func(o Outcome) bool { return !o.RetryAt.IsZero() })
+}
 
 // IsReplaced reports whether one of the outcomes is an acceptance of what takes the deployed token's place, so that
 // nothing more need be known of that.

@@ -45,3 +45,16 @@ func TestNothingIsSaidOfAShortWaitBeforeTheFirstCheck(t *testing.T) {
 		})
 	}
 }
+
+func TestWhoWaitsForTheContactOfAnotherHasNoSlotToLose(t *testing.T) {
+	resource := &v1alpha1.JupicoCredential{}
+	resource.Generation, resource.Status.ObservedGeneration = 1, -1
+	plan := decision.Plan{RetryAt: start.Add(100 * time.Millisecond)}
+	verdict := decision.Decide(decision.Facts{Resource: resource, Now: start}, plan, nil)
+	if got := verdict.BriefWait(); !got.Equal(plan.RetryAt) {
+		t.Errorf("it waits in silence until %v", got)
+	}
+	if verdict.IsExpected() {
+		t.Error("it goes before the one that makes the contact")
+	}
+}
