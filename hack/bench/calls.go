@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"regexp"
 	"slices"
@@ -151,13 +152,16 @@ func (b *bench) countRequests(ctx context.Context) (float64, error) {
 	return counts.Total, json.Unmarshal(body, &counts)
 }
 
-// countChecks asks the operator how many checks it made.
-func (b *bench) countChecks(ctx context.Context) (float64, error) {
+// countWork asks the operator how many checks and how many reconciles it made.
+func (b *bench) countWork(ctx context.Context) (checks, reconciles float64, err error) {
 	exposition, err := get(ctx, b.operator.metrics+"/metrics")
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	total := 0.0
-	err = samples(exposition, "jupico_checks_total", func(_ map[string]string, value float64) { total += value })
-	return total, err
+	sum := func(name string) (total float64) {
+		err = errors.Join(err, samples(exposition, name, func(_ map[string]string, value float64) { total += value }))
+		return total
+	}
+	checks, reconciles = sum("jupico_checks_total"), sum("controller_runtime_reconcile_total")
+	return checks, reconciles, err
 }

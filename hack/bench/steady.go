@@ -16,14 +16,15 @@ const (
 
 // usage is what was used so far.
 type usage struct {
-	cpu      time.Duration
-	calls    calls
-	requests float64
-	checks   float64
+	cpu        time.Duration
+	calls      calls
+	requests   float64
+	checks     float64
+	reconciles float64
 }
 
 func (b *bench) usage(ctx context.Context) (u usage, err error) {
-	if u.checks, err = b.countChecks(ctx); err != nil {
+	if u.checks, u.reconciles, err = b.countWork(ctx); err != nil {
 		return u, err
 	}
 	if u.requests, err = b.countRequests(ctx); err != nil {
@@ -75,6 +76,7 @@ func measureSteady(ctx context.Context, b *bench) error {
 	b.add("cpu_ms_per_check", float64((after.cpu-before.cpu).Microseconds())/1000/checks, "ms", lower)
 	b.add("reads_per_check", used.reads()/checks, "calls", lower)
 	b.add("writes_per_check", used.writes()/checks, "calls", lower)
+	b.add("reconciles_per_check", (after.reconciles-before.reconciles)/checks, "reconciles", lower)
 	b.add("requests_per_check", (after.requests-before.requests)/checks, "requests", lower)
 	b.add("rss_mib_1000", now, "MiB", lower)
 	return nil

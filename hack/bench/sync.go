@@ -64,7 +64,7 @@ func measureSync(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	loopRates := []float64{first}
+	loops := []point{first}
 	for round := range rounds {
 		f, err := b.newFleet(ctx, fmt.Sprintf("sync-%d", round), syncSize, usualInterval)
 		if err != nil {
@@ -82,37 +82,39 @@ func measureSync(ctx context.Context, b *bench) error {
 		if err := b.dismiss(ctx); err != nil {
 			return err
 		}
-		before := loopRates[round]
+		before := loops[round]
 		after, err := b.measureLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
 		if err != nil {
 			return err
 		}
 		p := last.point(syncSize)
-		b.say("Operator %.0f/s, loop %.0f/s before and %.0f/s after it", p.rate, before, after)
+		b.say("Operator %.0f/s, loop %.0f/s before and %.0f/s after it", p.rate, before.rate, after.rate)
 		b.series.add(p)
-		loopRates = append(loopRates, after)
-		ratios = append(ratios, p.rate*2/(before+after))
+		loops = append(loops, after)
+		ratios = append(ratios, p.rate*2/(before.rate+after.rate))
 		perCreate = append(perCreate, (last.calls.reads()+last.calls.writes())/syncSize)
 	}
 	b.say("Calls per resource: %s", last.calls.perItem(syncSize))
 	b.add("sync_rate_1000", b.series.median(syncSize, rate), "resources/s", higher)
-	b.add("loop_rate_1000", median(loopRates), "resources/s", higher)
+	loop := series{loops}
+	b.add("loop_rate_1000", loop.median(syncSize, rate), "resources/s", higher)
 	b.add("sync_ratio_1000", median(ratios), "", higher)
 	b.add("calls_per_create", median(perCreate), "calls", lower)
 	b.add("cpu_ms_per_create", b.series.median(syncSize, cpu), "ms", lower)
+	b.add("loop_cpu_ms_per_create", loop.median(syncSize, cpu), "ms", lower)
 	b.add("peak_rss_mib_1000", b.series.median(syncSize, peak), "MiB", lower)
 	return nil
 }
 
-// measureLoop returns the rate of the bare loop. Its resources are gone before an operator could see them.
-func (b *bench) measureLoop(ctx context.Context, namespace string, size int) (float64, error) {
+// measureLoop runs the bare loop. Its resources are gone before an operator could see them.
+func (b *bench) measureLoop(ctx context.Context, namespace string, size int) (point, error) {
 	f, err := b.newFleet(ctx, namespace, size, usualInterval)
 	if err != nil {
-		return 0, err
+		return point{}, err
 	}
-	took, err := b.runLoop(ctx, f)
+	s, err := b.runLoop(ctx, f)
 	if err != nil {
-		return 0, err
+		return point{}, err
 	}
-	return float64(size) / took.Seconds(), b.remove(ctx, f)
+	return s.point(size), b.remove(ctx, f)
 }

@@ -70,11 +70,11 @@ func (v *Verdict) acknowledge(status *v1alpha1.JupicoCredentialStatus) {
 }
 
 // nextLook is when the next check can be made. One that is due and had to be put off is not tried before its time.
-func (v *Verdict) nextLook(next *metav1.Time) *metav1.Time {
+func (v *Verdict) nextLook(next *metav1.Time) time.Time {
 	if v.retryAt.IsZero() || next != nil && next.After(v.facts.Now) && next.Time.Before(v.retryAt) {
-		return next
+		return scheduleOf(v.facts.Resource).moment(next)
 	}
-	return &metav1.Time{Time: v.retryAt}
+	return v.retryAt
 }
 
 // Rest reports whether a resource was left in order: its spec is what was evaluated last, its target was as it should
@@ -99,7 +99,7 @@ func Rest(resource *v1alpha1.JupicoCredential, now time.Time) (time.Time, bool) 
 	next := nextCheck(&verdict.history, false)
 	view := newView(verdict, Target{})
 	becameStale := view.stale && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionCredentialAccepted)
-	wakeUp := view.wakeUp(next)
+	wakeUp := view.wakeUp(view.schedule.moment(next))
 	return wakeUp, next != nil && now.Before(wakeUp) && !becameStale
 }
 
@@ -143,10 +143,10 @@ func CheckRequest(resource *v1alpha1.JupicoCredential) string {
 }
 
 // wakeUp is the nearer of the next check and the moment at which the acceptance becomes stale.
-func (s view) wakeUp(next *metav1.Time) time.Time {
+func (s view) wakeUp(next time.Time) time.Time {
 	var at time.Time
-	if next != nil && !s.suspended {
-		at = next.Time
+	if !s.suspended {
+		at = next
 	}
 	if s.subject.Verdict == v1alpha1.VerdictAccepted && !s.stale {
 		at = Earliest(at, s.schedule.trustEnds(s.subject))

@@ -828,7 +828,7 @@ func (w *world) expectSoundStatus(f decision.Facts, began, wakeUp time.Time) {
 	if next != nil && next.Time.Before(began.Truncate(time.Second)) && !isRefused {
 		fail("nextCheckTime %s has passed at %s", next, f.Now)
 	}
-	if next != nil && (wakeUp.IsZero() || wakeUp.After(next.Time) && wakeUp.After(f.Now) && w.putOff == nil) {
+	if next != nil && (wakeUp.IsZero() || wakeUp.After(next.Add(time.Second)) && wakeUp.After(f.Now) && w.putOff == nil) {
 		fail("wakes up at %s", wakeUp)
 	}
 	if wakeUp.IsZero() && f.Sources[0].Problem == "" {

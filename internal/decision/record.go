@@ -5,6 +5,7 @@ package decision
 
 import (
 	"hash/fnv"
+	"math"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -166,6 +167,19 @@ func (s schedule) early(wait time.Duration) time.Duration {
 // late adds 0 to 10 % to a wait.
 func (s schedule) late(wait time.Duration) time.Duration {
 	return wait + time.Duration(s.share()*float64(wait)/10)
+}
+
+// moments is how many there are in a second at which checks are made. All that are due in a second would come at once,
+// find no room and come again; but each alone would wake the process from its rest, which costs more than the check.
+const moments = 4
+
+// moment is when to make a check that a status tells of: within the whole second in which it is due.
+func (s schedule) moment(due *metav1.Time) time.Time {
+	if due == nil {
+		return time.Time{}
+	}
+	_, part := math.Modf(s.share() * 1000) // other digits than those that spread the waits
+	return due.Add(time.Duration(part*moments) * time.Second / moments)
 }
 
 // share is a number of the resource's own, from 0 to less than 1.

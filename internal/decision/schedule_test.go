@@ -243,6 +243,31 @@ func TestTheTraceOfABadNightIsKept(t *testing.T) {
 	}
 }
 
+func TestWhatIsDueInOneSecondIsCheckedAtFourMomentsOfIt(t *testing.T) {
+	t.Parallel()
+	const resources = 1000
+	at := map[time.Duration]int{}
+	for _, uid := range uids(resources) {
+		w := newWorld(t, sandbox)
+		w.resource.UID = uid
+		delivered(w)
+		late := w.wakeUp.Sub(w.resource.Status.NextCheckTime.Time)
+		if wakeUp, rests := decision.Rest(w.resource, w.now); !rests || !wakeUp.Equal(w.wakeUp) {
+			t.Fatalf("after a restart it wakes up at %s, want %s", wakeUp, w.wakeUp)
+		}
+		at[late]++
+	}
+	for _, moment := range []time.Duration{0, s / 4, s / 2, s * 3 / 4} {
+		if n := at[moment]; n < resources/8 || n > resources/2 {
+			t.Errorf("%d of %d come %s late", n, resources, moment)
+		}
+		delete(at, moment)
+	}
+	if len(at) > 0 {
+		t.Errorf("some come at other moments: %v", at)
+	}
+}
+
 func TestRetryAfterIsHonouredUpToFiveMinutes(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -253,10 +278,10 @@ func TestRetryAfterIsHonouredUpToFiveMinutes(t *testing.T) {
 		least, most time.Duration
 	}{
 		{"less than the wait changes nothing", delivered, 5 * m, s, 9 * s, 10 * s},
-		{"more than the wait prolongs it", delivered, 5 * m, 2 * m, 2 * m, 2 * m},
-		{"more than the interval prolongs it", delivered, 30 * s, 2 * m, 2 * m, 2 * m},
-		{"more than five minutes is five minutes", delivered, 5 * m, h, 5 * m, 5 * m},
-		{"a fraction of a second does not shorten it", delivered, 5 * m, 90*s + 500*time.Millisecond, 90 * s, 91 * s},
+		{"more than the wait prolongs it", delivered, 5 * m, 2 * m, 2 * m, 2*m + s},
+		{"more than the interval prolongs it", delivered, 30 * s, 2 * m, 2 * m, 2*m + s},
+		{"more than five minutes is five minutes", delivered, 5 * m, h, 5 * m, 5*m + s},
+		{"a fraction of a second does not shorten it", delivered, 5 * m, 90*s + 500*time.Millisecond, 90 * s, 92 * s},
 		{"a rejected credential waits longer anyway",
 			func(w *world) { w.writeSource("good") }, 5 * m, 2 * m, 5 * m, 12 * m},
 	} {
