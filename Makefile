@@ -52,7 +52,7 @@ demo: build ## See it work, from a bare machine: control plane, emulator, operat
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
 .PHONY: bench
-bench: build ## Measure the operator: more than half an hour; QUICK=1 takes 5 minutes. Rows go into bench.json.
+bench: build ## Measure the operator: 40 to 50 minutes; QUICK=1 takes 5. Rows go into bench.json.
 	$(call heading,Control plane for the benchmark)
 	@hack/controlplane/ensure.sh
 	$(call heading,Benchmark)

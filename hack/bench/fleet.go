@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -108,18 +109,21 @@ func (b *bench) resource(f *fleet, i int) *v1alpha1.JupicoCredential {
 	}
 }
 
-// remove deletes a fleet and what the operator made of it.
+// remove deletes a fleet and what the operator made of it, both kinds at once, since the API server deletes the objects
+// of one kind one after the other. What is large takes longer than it gives a request.
 func (b *bench) remove(ctx context.Context, f *fleet) error {
 	f.watch.stop()
-	return each(ctx, 0, f.size, func(ctx context.Context, i int) error {
-		object := metav1.ObjectMeta{Namespace: f.namespace, Name: resourceName(i)}
-		source, target := object, object
-		source.Name, target.Name = sourceName(i), targetName(i)
-		return errors.Join(
-			client.IgnoreNotFound(b.admin.Delete(ctx, &v1alpha1.JupicoCredential{ObjectMeta: object})),
-			client.IgnoreNotFound(b.admin.Delete(ctx, &corev1.Secret{ObjectMeta: source})),
-			client.IgnoreNotFound(b.admin.Delete(ctx, &corev1.Secret{ObjectMeta: target})))
-	})
+	group, ctx := errgroup.WithContext(ctx)
+	for _, kind := range []client.Object{&v1alpha1.JupicoCredential{}, &corev1.Secret{}} {
+		group.Go(func() error {
+			err := b.admin.DeleteAllOf(ctx, kind, client.InNamespace(f.namespace))
+			for apierrors.IsTimeout(err) {
+				err = b.admin.DeleteAllOf(ctx, kind, client.InNamespace(f.namespace))
+			}
+			return err
+		})
+	}
+	return group.Wait()
 }
 
 // dismiss stops the operator and removes the fleet that a part left.

@@ -55,6 +55,18 @@ func main() {
 // errMissed says that the figures are there, and not all as they should be.
 var errMissed = errors.New("not every target was reached")
 
+// measure goes through the parts, as far as it comes: what was measured before a failure counts.
+func (b *bench) measure(ctx context.Context, parts []part) error {
+	for _, p := range parts {
+		b.say("%s", p.title)
+		if err := p.measure(ctx, b); err != nil {
+			b.explain()
+			return fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	return nil
+}
+
 // run measures all parts, and leaves nothing behind but the rows.
 func run(ctx context.Context, s settings) (err error) {
 	parts, err := chooseParts(s)
@@ -71,16 +83,10 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	b.report.Machine = describeMachine(b.assets)
-	for _, p := range parts {
-		b.say("%s", p.title)
-		if err := p.measure(ctx, b); err != nil {
-			b.explain()
-			return fmt.Errorf("%s: %w", p.name, err)
-		}
-	}
+	failure := b.measure(ctx, parts)
 	b.say("Measured in %s", time.Since(b.began).Round(time.Second))
 	b.report.print()
-	if err := b.report.write(s.output); err != nil {
+	if err := errors.Join(failure, b.report.write(s.output)); err != nil {
 		return err
 	}
 	if s.plots != "" {

@@ -53,8 +53,9 @@ func (b *bench) watchRate(ctx context.Context, qps, burst float64) func() (total
 
 const (
 	stormQPS = 100
-	// stormTimeout is longer than the wait after a rejection and the time that the bucket takes for all.
-	stormTimeout = 15 * time.Minute
+	// stormTimeout is longer than two waits after rejections, of which the second is twice the first, and the time that
+	// the bucket takes for all.
+	stormTimeout = 25 * time.Minute
 	revoked      = "False/Revoked"
 )
 

@@ -91,10 +91,11 @@ func (t *token) restsUntil(r Request) time.Time {
 	return t.began.Add(rejectionRests)
 }
 
-// latchedUntil is for how long nobody needs to ask again who does not insist.
+// latchedUntil is for how long nobody needs to ask again who does not insist. Askers keep the time of a check in whole
+// seconds: who comes back after as long a wait must not be answered by the latch, and take that for another rejection.
 func (t *token) latchedUntil(longest time.Duration) time.Time {
 	doublings := min(t.rejections-1, maxDoublings)
-	return t.began.Add(min(shortestLatch<<doublings, longest))
+	return t.began.Truncate(time.Second).Add(min(shortestLatch<<doublings, longest))
 }
 
 // learn takes over evidence. A rejection that somebody insisted on, while the latch held, renews the latch and does not

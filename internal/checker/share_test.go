@@ -201,6 +201,19 @@ func TestARejectionServesLongerEachTime(t *testing.T) {
 	}
 }
 
+func TestTheLatchDoesNotOutlastTheWaitOfWhoCountsInWholeSeconds(t *testing.T) {
+	f := start(t)
+	f.Revoke(goodToken)
+	f.advance(900 * time.Millisecond)
+	for _, wait := range []time.Duration{5, 10, 20} {
+		if answer := f.ask(Request{Latch: time.Hour}); answer.Shared {
+			t.Fatalf("before a wait of %d minutes it is answered by the latch, as if rejected once more", wait)
+		}
+		now := f.clock.Now()
+		f.advance(now.Truncate(time.Second).Add(wait * time.Minute).Sub(now))
+	}
+}
+
 func TestWhoIsAnsweredByTheLatchIsToldHowLongItStands(t *testing.T) {
 	f := start(t)
 	f.Revoke(goodToken)
