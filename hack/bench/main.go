@@ -34,7 +34,7 @@ type settings struct {
 func main() {
 	var s settings
 	flag.BoolVar(&s.quick, "quick", false, "only what takes less than 5 minutes: 1,000 resources")
-	flag.StringVar(&s.only, "only", "", "comma-separated `parts`: sync, reaction, growth, steady, scale, restart, "+
+	flag.StringVar(&s.only, "only", "", "comma-separated `parts`: sync, steady, reaction, growth, scale, restart, "+
 		"crowd, storm")
 	flag.StringVar(&s.output, "output", "bench.json", "`file` for the rows")
 	flag.StringVar(&s.plots, "plots", "", "`directory` for the plots; none without it")
