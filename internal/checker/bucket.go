@@ -125,6 +125,10 @@ func (b *bucket) length(i int) int {
 // endpoint, too, is shared in turn, and not by whoever comes at the right moment; at a quick one it is better that who
 // comes finds room than that it is kept for who is away.
 func (b *bucket) deal(room *room, now time.Time) {
+	// Slots that are kept are a part of the burst: whoever has one may come together with all others.
+	if spare := int(b.limiter.TokensAt(now)) + len(b.granted) - b.limiter.Burst(); spare > 0 {
+		b.limiter.AllowN(now, min(spare, b.limiter.Burst()))
+	}
 	for len(b.granted)+room.inside < room.ahead(now) {
 		t := b.next(now)
 		if t == nil || !b.limiter.AllowN(now, 1) {

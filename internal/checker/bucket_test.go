@@ -250,6 +250,31 @@ func TestASlotThatIsDealtEarlyIsKeptUntilItsHolderWasToldToCome(t *testing.T) {
 	}
 }
 
+func TestThoseWhoStayedAwayAndThoseWhoComeAreNoMoreThanABurst(t *testing.T) {
+	const burst = 10
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	b, r := newBucket(10, burst), newRoom(400, 10*time.Second)
+	r.observe(20 * time.Millisecond)
+	served := 0
+	come := func(from, to int) {
+		for i := from; i < to; i++ {
+			if _, isTaken := b.take(identity{byte(i)}, "", &r, now); isTaken {
+				served++
+			}
+		}
+	}
+	come(0, 100)
+	for range 4 { // slots are dealt to those who were told to come, and stay away
+		now = now.Add(time.Second)
+		b.deal(&r, now)
+	}
+	served = 0
+	come(0, 200)
+	if served > burst {
+		t.Errorf("%d came at once, and the bucket holds %d", served, burst)
+	}
+}
+
 func TestWhoComesFindsRoomAtAQuickEndpointAndWaitsItsTurnAtASlowOne(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for takes, isServed := range map[time.Duration]bool{20 * time.Millisecond: true, 5 * time.Second: false} {
