@@ -33,7 +33,7 @@ type settings struct {
 
 func main() {
 	var s settings
-	flag.BoolVar(&s.quick, "quick", false, "only what takes less than 5 minutes: 1,000 resources")
+	flag.BoolVar(&s.quick, "quick", false, "only what 1,000 resources show, in about 5 minutes")
 	flag.StringVar(&s.only, "only", "", "comma-separated `parts`: sync, steady, reaction, growth, scale, restart, "+
 		"crowd, storm")
 	flag.StringVar(&s.output, "output", "bench.json", "`file` for the rows")
