@@ -81,7 +81,17 @@ func newLogger(options *zap.Options) logr.Logger {
 		return core
 	})
 	log := zap.NewRaw(zap.UseFlagOptions(options), zap.RawZapOpts(keep))
-	return zapr.NewLogger(log.WithOptions(uberzap.WrapCore(func(zapcore.Core) zapcore.Core { return whole })))
+	lazily := uberzap.WrapCore(func(zapcore.Core) zapcore.Core { return lazyCore{whole} })
+	return zapr.NewLogger(log.WithOptions(lazily))
+}
+
+// lazyCore encodes what a logger says in all of its lines when it has the first to write. That of an unchanged check
+// writes none.
+type lazyCore struct{ zapcore.Core }
+
+// With implements zapcore.Core.
+func (c lazyCore) With(fields []zapcore.Field) zapcore.Core {
+	return lazyCore{zapcore.NewLazyWith(c.Core, fields)}
 }
 
 // run wires the parts together and works until the context ends.

@@ -4,8 +4,12 @@
 package main
 
 import (
+	"bytes"
 	"crypto/x509"
+	"strings"
 	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
 func TestTheProgramBringsCertificatesForAnImageThatHasNone(t *testing.T) {
@@ -15,4 +19,29 @@ func TestTheProgramBringsCertificatesForAnImageThatHasNone(t *testing.T) {
 		}
 	}()
 	x509.SetFallbackRoots(x509.NewCertPool()) // panics where there are some already
+}
+
+func TestEachLogLineIsWrittenWithAllThatItsLoggersWereGiven(t *testing.T) {
+	var written bytes.Buffer
+	log := newLogger(&zap.Options{DestWriter: &written}).WithValues("namespace", "shop", "name", "payments")
+	one, other := log.WithValues("reconcileID", "1"), log.WithValues("reconcileID", "2")
+	one.V(1).Info("Put check off")
+	const many = 200 // of which a library's usual logger writes a hundred and then each hundredth
+	for range many {
+		one.Info("Changed state", "reason", "Accepted")
+	}
+	other.Info("Changed state", "reason", "Rejected")
+
+	lines := strings.Split(strings.TrimSpace(written.String()), "\n")
+	if len(lines) != many+1 {
+		t.Fatalf("%d lines were written, want %d", len(lines), many+1)
+	}
+	for line, want := range map[string]string{
+		lines[many-1]: `"msg":"Changed state","namespace":"shop","name":"payments","reconcileID":"1","reason":"Accepted"}`,
+		lines[many]:   `"msg":"Changed state","namespace":"shop","name":"payments","reconcileID":"2","reason":"Rejected"}`,
+	} {
+		if !strings.HasSuffix(line, want) {
+			t.Errorf("got %s\nwant an end of %s", line, want)
+		}
+	}
 }

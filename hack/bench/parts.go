@@ -24,7 +24,7 @@ var allParts = []part{
 	{"sync", "Sync: 1,000 resources exist before the operator starts", true, true, measureSync},
 	{"steady", "Steady: 1,000 resources are checked every 30 s", true, true, measureSteady},
 	{"reaction", "Reaction: 200 sources change, 200 targets are deleted, 200 tampered with", true, true, measureReaction},
-	{"growth", "Growth: 2,000 more resources", true, false, measureGrowth},
+	{"growth", "Growth: 1,000 more resources", true, false, measureGrowth},
 	{"scale", "Scale: 1,000, 5,000 and 10,000 resources", false, true, measureScale},
 	{"restart", "Restart: 10,000 resources are overdue, and 100 are new or changed", false, true, measureRestart},
 	{"crowd", "Crowd: 50,000 Secrets of 4 KiB that nobody mentions", false, true, measureCrowd},

@@ -86,7 +86,7 @@ func measureGrowth(ctx context.Context, b *bench) error {
 		return err
 	}
 	from := f.size
-	if err := b.grow(ctx, f, 3*from); err != nil {
+	if err := b.grow(ctx, f, 2*from); err != nil {
 		return err
 	}
 	if err := f.watch.waitForAll(ctx, b, syncTimeout, accepted, f.size); err != nil {

@@ -37,20 +37,19 @@ func (b *bench) usage(ctx context.Context) (u usage, err error) {
 	return u, err
 }
 
-// measureSteady looks at resources of which nothing changes.
+// measureSteady looks at resources of which nothing changes: those that sync left, or some like them.
 func measureSteady(ctx context.Context, b *bench) error {
-	if err := b.dismiss(ctx); err != nil {
-		return err
+	if b.fleet == nil {
+		f, err := b.newFleet(ctx, "steady", syncSize, steadyInterval)
+		if err != nil {
+			return err
+		}
+		b.fleet = f
+		if _, err := b.sync(ctx, f, fast...); err != nil {
+			return err
+		}
 	}
-	f, err := b.newFleet(ctx, "steady", syncSize, steadyInterval)
-	if err != nil {
-		return err
-	}
-	b.fleet = f
-	if _, err := b.sync(ctx, f, fast...); err != nil {
-		return err
-	}
-	f.watch.stop() // it would take a part of the machine
+	b.fleet.watch.stop() // it would take a part of the machine
 	if err := pause(ctx, steadyWarmUp); err != nil {
 		return err
 	}

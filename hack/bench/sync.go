@@ -55,18 +55,23 @@ func (b *bench) sync(ctx context.Context, f *fleet, flags ...string) (synced, er
 	return s, err
 }
 
-// measureSync lets operator and loop take turns, each on a fleet of its own that was made just before. A run of the
-// operator is compared with the loop's runs before and after it, since the machine's speed drifts.
+// measureSync lets loop and operator take turns, each on a fleet of its own that was made just before. A run of the
+// operator is compared with the loop's before and after it, since the machine's speed drifts, and the last one with
+// that before it alone: it is left running, and its fleet is steady's.
 func measureSync(ctx context.Context, b *bench) error {
-	var ratios, perCreate []float64
+	var perCreate []float64
 	var last synced
-	first, err := b.measureLoop(ctx, "loop", syncSize)
-	if err != nil {
-		return err
-	}
-	loops := []point{first}
+	var loop series
 	for round := range rounds {
-		f, err := b.newFleet(ctx, fmt.Sprintf("sync-%d", round), syncSize, usualInterval)
+		if err := b.dismiss(ctx); err != nil {
+			return err
+		}
+		p, err := b.measureLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
+		if err != nil {
+			return err
+		}
+		loop.add(p)
+		f, err := b.newFleet(ctx, fmt.Sprintf("sync-%d", round), syncSize, steadyInterval)
 		if err != nil {
 			return err
 		}
@@ -74,29 +79,20 @@ func measureSync(ctx context.Context, b *bench) error {
 		if last, err = b.sync(ctx, f, fast...); err != nil {
 			return err
 		}
-		if round == 0 {
-			if err := b.describeSizes(ctx, f); err != nil {
-				return err
-			}
-		}
-		if err := b.dismiss(ctx); err != nil {
-			return err
-		}
-		before := loops[round]
-		after, err := b.measureLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
-		if err != nil {
-			return err
-		}
-		p := last.point(syncSize)
-		b.say("Operator %.0f/s, loop %.0f/s before and %.0f/s after it", p.rate, before.rate, after.rate)
-		b.series.add(p)
-		loops = append(loops, after)
-		ratios = append(ratios, p.rate*2/(before.rate+after.rate))
+		b.series.add(last.point(syncSize))
 		perCreate = append(perCreate, (last.calls.reads()+last.calls.writes())/syncSize)
+		b.say("Loop %.0f/s, operator %.0f/s", p.rate, last.point(syncSize).rate)
+	}
+	if err := b.describeSizes(ctx, b.fleet); err != nil {
+		return err
+	}
+	var ratios []float64
+	for i, run := range b.series.points {
+		before, after := loop.points[i], loop.points[min(i+1, rounds-1)]
+		ratios = append(ratios, run.rate*2/(before.rate+after.rate))
 	}
 	b.say("Calls per resource: %s", last.calls.perItem(syncSize))
 	b.add("sync_rate_1000", b.series.median(syncSize, rate), "resources/s", higher)
-	loop := series{loops}
 	b.add("loop_rate_1000", loop.median(syncSize, rate), "resources/s", higher)
 	b.add("sync_ratio_1000", median(ratios), "", higher)
 	b.add("calls_per_create", median(perCreate), "calls", lower)

@@ -46,7 +46,7 @@ func (b *bucket) take(id identity, lane string, room *room, now time.Time) (time
 	b.expire(now)
 	t := b.queue(id, lane, now)
 	b.deal(room, now)
-	if t.isGranted && !room.isFull() {
+	if t.isGranted && !room.isFull(now) {
 		b.granted = slices.DeleteFunc(b.granted, func(other *ticket) bool { return other == t })
 		delete(b.tickets, id)
 		return time.Time{}, true
@@ -177,7 +177,7 @@ func (b *bucket) wait(t *ticket, room *room, now time.Time) time.Duration {
 	byRate := max(0, time.Duration(missing/float64(b.limiter.Limit())*float64(time.Second)))
 	// A tick more than it takes, since the limiter reckons in floating point.
 	wait := byRate + time.Millisecond
-	if calls := ahead + 1 + len(b.granted) + room.inside - room.size; calls > 0 {
+	if calls := ahead + 1 + len(b.granted) + room.inside - room.size(now); calls > 0 {
 		wait = max(wait, room.wait(calls, byRate, now))
 	}
 	return wait

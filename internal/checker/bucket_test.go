@@ -278,9 +278,9 @@ func TestThoseWhoStayedAwayAndThoseWhoComeAreNoMoreThanABurst(t *testing.T) {
 func TestWhoComesFindsRoomAtAQuickEndpointAndWaitsItsTurnAtASlowOne(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for takes, isServed := range map[time.Duration]bool{20 * time.Millisecond: true, 5 * time.Second: false} {
-		b, r := newBucket(1000, 1000), newRoom(4, 10*time.Second) // room for one
+		b, r := newBucket(1000, 1000), newRoom(4, 10*time.Second)
 		r.observe(takes)
-		r.inside = 1
+		r.inside = r.size(now)
 		for i := range byte(10) {
 			if _, ok := b.take(identity{i}, "crowd", &r, now); ok {
 				t.Fatal("there was no room")
@@ -293,7 +293,7 @@ func TestWhoComesFindsRoomAtAQuickEndpointAndWaitsItsTurnAtASlowOne(t *testing.T
 	}
 }
 
-func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.T) {
+func TestAHangingEndpointHoldsAPartOfTheWorkersAndNoOtherEndpoint(t *testing.T) {
 	const workers = 16
 	healthy := jupicotest.New()
 	healthy.AddKey(goodToken)
@@ -315,16 +315,17 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 				f.check(f.at)
 			}
 			f.Inject(jupicotest.Fault{Hang: true})
-			received, calls := f.Requests(), 1 // a control, which all wait for
-			if isControlled {
-				calls = workers / 4
+			received, held, calls := f.Requests(), workers/4, 1 // a control, which all wait for
+			if isControlled {                                   // and known to be quick, until this moment
+				held = workers * 3 / 4
+				calls = held
 			}
 			answers := make(chan Answer, workers)
 			for _, token := range someTokens(t, workers) {
 				go func() { answers <- f.ask(Request{Token: token}) }()
 			}
 			times := map[time.Time]bool{}
-			for range workers - workers/4 {
+			for range workers - held {
 				answer := <-answers
 				times[answer.RetryAt] = true
 				wait := answer.RetryAt.Sub(f.clock.Now())
@@ -332,10 +333,10 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 					t.Errorf("got %+v, to wait for %s", answer, wait)
 				}
 			}
-			if n := f.inside(); n != workers/4 {
+			if n := f.inside(); n != held {
 				t.Errorf("%d are in calls", n)
 			}
-			if len(times) < workers/2 {
+			if len(times) < (workers-held)*2/3 {
 				t.Errorf("they are to come back at %d times", len(times))
 			}
 			other := f.ask(Request{Endpoint: Endpoint{URL: f.at.URL + "/other", CA: f.at.CA}})
@@ -347,7 +348,7 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 			}
 			eventually(t, "calling", func() bool { return f.Requests() == received+calls })
 			f.server.CloseClientConnections()
-			for range workers / 4 {
+			for range held {
 				wantResult(t, (<-answers).Result, outcome.Unreachable, "the connection broke before an answer came")
 			}
 			if n := f.inside(); n != 0 {
@@ -355,6 +356,29 @@ func TestAHangingEndpointHoldsAQuarterOfTheWorkersAndNoOtherEndpoint(t *testing.
 			}
 		})
 	}
+}
+
+func TestOnlyAnEndpointWhoseCallsAreQuickHasMoreThanAQuarterOfTheWorkers(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r := newRoom(64, 10*time.Second)
+	want := func(size int, when string) {
+		t.Helper()
+		if got := r.size(now); got != size {
+			t.Errorf("%s there is room for %d, not %d", when, got, size)
+		}
+	}
+	want(16, "before the first answer")
+	r.observe(20 * time.Millisecond)
+	want(48, "after a quick answer")
+	hanging := &call{began: now}
+	r.calls[hanging] = true
+	now = now.Add(quickCall)
+	want(48, "while a call is under way")
+	now = now.Add(time.Millisecond)
+	want(16, "when a call hangs")
+	delete(r.calls, hanging)
+	r.observe(2 * time.Second)
+	want(16, "after calls became slow")
 }
 
 func TestOneWorkerIsEnough(t *testing.T) {
@@ -389,7 +413,7 @@ func TestThoseWithoutRoomDoNotPoll(t *testing.T) {
 		if retryAt, ok := b.take(identity{byte(who), byte(who >> 8)}, namespace, &r, now); !ok {
 			return retryAt
 		}
-		if r.isFull() {
+		if r.isFull(now) {
 			t.Fatal("there is no room")
 		}
 		r.inside++

@@ -70,7 +70,8 @@ type Options struct {
 	// QPS is how many requests a second one endpoint is sent in the long run, and Burst how many at once.
 	QPS   float64
 	Burst int
-	// Workers is how many askers there may be at a time. A quarter of them may be in calls to one endpoint.
+	// Workers is how many askers there may be at a time. A quarter of them may be in calls to one endpoint, and three
+	// quarters while its calls take less than 100 ms.
 	Workers int
 	Clock   clock.PassiveClock
 	// Log is told what concerns an endpoint, rather than one asker.

@@ -175,7 +175,7 @@ func (e *endpoint) shared(result outcome.Result, began, now time.Time) Answer {
 }
 
 func (e *endpoint) join(a asker, under *call, now time.Time) turn {
-	if e.room.isFull() && !a.Urgent {
+	if e.room.isFull(now) && !a.Urgent {
 		return turn{answer: Answer{RetryAt: e.room.endOf(under, now)}}
 	}
 	e.room.inside++

@@ -17,11 +17,13 @@ const (
 	moment = time.Second
 	// pacePart is the part of a new duration in the average.
 	pacePart = 8
+	// quickCall is how long a call takes at most that holds a worker so briefly that others do not miss it.
+	quickCall = 100 * time.Millisecond
 )
 
 // room is how many askers may be in calls to one endpoint at a time, so that a slow one leaves workers for others.
 type room struct {
-	size    int
+	quarter int           // of the workers
 	longest time.Duration // that a call takes
 	inside  int           // askers, those who wait for another's call too
 	calls   map[*call]bool
@@ -30,10 +32,19 @@ type room struct {
 }
 
 func newRoom(workers int, longest time.Duration) room {
-	return room{size: max(1, workers/4), longest: longest, calls: map[*call]bool{}}
+	return room{quarter: max(1, workers/4), longest: longest, calls: map[*call]bool{}}
 }
 
-func (r *room) isFull() bool { return r.inside >= r.size }
+// size is a quarter of the workers, and three quarters as long as calls are known to be quick: whoever is sent away
+// costs more than a worker that is held for a moment. Where an endpoint begins to hang, the calls under way show it.
+func (r *room) size(now time.Time) int {
+	if r.pace > 0 && r.duration(now) <= quickCall {
+		return 3 * r.quarter
+	}
+	return r.quarter
+}
+
+func (r *room) isFull(now time.Time) bool { return r.inside >= r.size(now) }
 
 func (r *room) observe(duration time.Duration) {
 	if r.pace == 0 {
@@ -53,13 +64,13 @@ func (r *room) duration(now time.Time) time.Duration {
 
 // ahead is how many may have a slot: twice as many as there is room for, or as many as are done within a moment.
 func (r *room) ahead(now time.Time) int {
-	return r.size * max(2, int(moment/r.duration(now)))
+	return r.size(now) * max(2, int(moment/r.duration(now)))
 }
 
 // wait estimates how long it takes until so many calls have ended. It is no longer than one call may take, beyond the
 // time that passes anyway.
 func (r *room) wait(calls int, anyway time.Duration, now time.Time) time.Duration {
-	estimate := time.Duration(calls) * r.duration(now) / time.Duration(r.size)
+	estimate := time.Duration(calls) * r.duration(now) / time.Duration(r.size(now))
 	return min(shortestWait+estimate, r.longest+anyway)
 }
 

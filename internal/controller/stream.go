@@ -80,20 +80,32 @@ func (s *streams) watch(ctx context.Context, options metav1.ListOptions) (watch.
 type eventStream struct {
 	body  io.ReadCloser
 	lines *bufio.Reader
+	line  []byte // the last one, whose memory serves for the next
 }
 
 func (s *eventStream) Close() { _ = s.body.Close() }
 
 // Decode returns the next event. io.EOF is the end of a watch, and nothing else is.
 func (s *eventStream) Decode() (watch.EventType, runtime.Object, error) {
-	line, err := s.lines.ReadBytes('\n')
-	switch {
+	switch err := s.next(); {
 	case err == nil:
-		return decodeEvent(line)
-	case errors.Is(err, io.EOF) && len(line) > 0:
+		return decodeEvent(s.line)
+	case errors.Is(err, io.EOF) && len(s.line) > 0:
 		return "", nil, io.ErrUnexpectedEOF
 	default:
 		return "", nil, err
+	}
+}
+
+// next reads a line, however long.
+func (s *eventStream) next() error {
+	s.line = s.line[:0]
+	for {
+		part, err := s.lines.ReadSlice('\n')
+		s.line = append(s.line, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return err
+		}
 	}
 }
 

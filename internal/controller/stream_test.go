@@ -58,19 +58,28 @@ func lineOf(tb testing.TB, kind watch.EventType, object any) string {
 }
 
 func TestAWatchOfResourcesTellsAllButManagedFields(t *testing.T) {
+	long := usual()
+	long.Annotations = map[string]string{"long": strings.Repeat("x", 10_000)}
 	bookmark := &v1alpha1.JupicoCredential{ObjectMeta: metav1.ObjectMeta{
 		ResourceVersion: "9", Annotations: map[string]string{metav1.InitialEventsAnnotationKey: "true"},
 	}}
-	stream := lineOf(t, watch.Modified, usual()) + lineOf(t, watch.Bookmark, bookmark) + `{"type":"ADDED","obj`
+	stream := lineOf(t, watch.Added, long) + lineOf(t, watch.Modified, usual()) + lineOf(t, watch.Bookmark, bookmark) +
+		`{"type":"ADDED","obj`
 	events := &eventStream{body: io.NopCloser(nil), lines: bufio.NewReader(strings.NewReader(stream))}
-	for _, want := range []watch.Event{{Type: watch.Modified, Object: usual()}, {Type: watch.Bookmark, Object: bookmark}} {
-		kind, got, err := events.Decode()
+	var told []watch.Event
+	for range 3 {
+		kind, object, err := events.Decode()
 		if err != nil {
 			t.Fatal(err)
 		}
+		told = append(told, watch.Event{Type: kind, Object: object})
+	}
+	for i, want := range []watch.Event{
+		{Type: watch.Added, Object: long}, {Type: watch.Modified, Object: usual()}, {Type: watch.Bookmark, Object: bookmark},
+	} {
 		want.Object.(*v1alpha1.JupicoCredential).ManagedFields = nil
-		if kind != want.Type || !equality.Semantic.DeepEqual(got, want.Object) {
-			t.Errorf("got %s of %+v\nwant %+v", kind, got, want)
+		if got := told[i]; got.Type != want.Type || !equality.Semantic.DeepEqual(got.Object, want.Object) {
+			t.Errorf("got %+v\nwant %+v", got, want)
 		}
 	}
 	if _, _, err := events.Decode(); !errors.Is(err, io.ErrUnexpectedEOF) {

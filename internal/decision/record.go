@@ -170,9 +170,9 @@ func (s schedule) late(wait time.Duration) time.Duration {
 }
 
 // moments is how many there are in a second at which checks are made. All that are due in a second would come at once,
-// find no room and come again; but each alone would wake the process from its rest, which was measured to cost nearly
-// as much as the check.
-const moments = 4
+// and more than there is room for would come again; but each alone would wake the process from its rest, which was
+// measured to cost nearly as much as the check.
+const moments = 2
 
 // moment is when to make a check that a status tells of: within the whole second in which it is due.
 func (s schedule) moment(due *metav1.Time) time.Time {

@@ -243,7 +243,7 @@ func TestTheTraceOfABadNightIsKept(t *testing.T) {
 	}
 }
 
-func TestWhatIsDueInOneSecondIsCheckedAtFourMomentsOfIt(t *testing.T) {
+func TestWhatIsDueInOneSecondIsCheckedAtTwoMomentsOfIt(t *testing.T) {
 	t.Parallel()
 	const resources = 1000
 	at := map[time.Duration]int{}
@@ -257,8 +257,8 @@ func TestWhatIsDueInOneSecondIsCheckedAtFourMomentsOfIt(t *testing.T) {
 		}
 		at[late]++
 	}
-	for _, moment := range []time.Duration{0, s / 4, s / 2, s * 3 / 4} {
-		if n := at[moment]; n < resources/8 || n > resources/2 {
+	for _, moment := range []time.Duration{0, s / 2} {
+		if n := at[moment]; n < resources/3 {
 			t.Errorf("%d of %d come %s late", n, resources, moment)
 		}
 		delete(at, moment)
