@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -109,16 +108,22 @@ func (b *bench) resource(f *fleet, i int) *v1alpha1.JupicoCredential {
 	}
 }
 
+// removals is how often objects are deleted that are still there: what is large takes longer than the API server gives
+// a request, which it ends in more ways than one.
+const removals = 5
+
 // remove deletes a fleet and what the operator made of it, both kinds at once, since the API server deletes the objects
-// of one kind one after the other. What is large takes longer than it gives a request.
+// of one kind one after the other.
 func (b *bench) remove(ctx context.Context, f *fleet) error {
 	f.watch.stop()
 	group, ctx := errgroup.WithContext(ctx)
 	for _, kind := range []client.Object{&v1alpha1.JupicoCredential{}, &corev1.Secret{}} {
 		group.Go(func() error {
-			err := b.admin.DeleteAllOf(ctx, kind, client.InNamespace(f.namespace))
-			for apierrors.IsTimeout(err) {
-				err = b.admin.DeleteAllOf(ctx, kind, client.InNamespace(f.namespace))
+			var err error
+			for range removals {
+				if err = b.admin.DeleteAllOf(ctx, kind, client.InNamespace(f.namespace)); err == nil {
+					break
+				}
 			}
 			return err
 		})
