@@ -10,6 +10,7 @@ import (
 	"maps"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestCallsAreCountedByVerbAndResource(t *testing.T) {
@@ -89,6 +90,26 @@ func TestAPlotIsAPictureOfTheMedians(t *testing.T) {
 			break
 		} else if err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestARateIsTooHighWhereNoTimesOfTheCountsAllowForIt(t *testing.T) {
+	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
+	for name, row := range map[string]struct {
+		later float64 // the count of what came after the burst, a second later
+		over  float64
+	}{
+		"as many as were filled in":       {110, 0},
+		"as many as an answer's time may": {113, 0},
+		"more than that":                  {115, 2},
+	} {
+		w := rateWatch{qps: 10, burst: 100}
+		w.look(0, at(0), at(0))
+		w.look(100, at(0), at(100))
+		w.look(row.later, at(1200), at(1300))
+		if w.over != row.over {
+			t.Errorf("%s: %v are too many, want %v", name, w.over, row.over)
 		}
 	}
 }

@@ -16,8 +16,8 @@ const (
 	rateSampled = 250 * time.Millisecond
 )
 
-// watchRate replays a token bucket beside the operator's. The function that it returns ends that, and says how many
-// requests there were, and how many more at the worst than the bucket held.
+// watchRate counts the requests beside a token bucket. The function that it returns ends that, and says how many
+// requests there were, and how many more at the worst than the bucket lets through.
 func (b *bench) watchRate(ctx context.Context, qps, burst float64) func() (total, over float64, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	type result struct {
@@ -25,21 +25,20 @@ func (b *bench) watchRate(ctx context.Context, qps, burst float64) func() (total
 		err         error
 	}
 	done := make(chan result, 1)
-	began := time.Now()
-	begin, err := b.countRequests(ctx)
+	w := rateWatch{qps: qps, burst: burst}
+	look := func() (float64, error) {
+		asked := time.Now()
+		count, err := b.countRequests(context.WithoutCancel(ctx))
+		w.look(count, asked, time.Now())
+		return count, err
+	}
+	begin, err := look()
 	go func() {
 		r := result{err: err}
-		last, filled, level := begin, began, burst
 		for r.err == nil && ctx.Err() == nil {
 			var count float64
-			if count, r.err = b.countRequests(context.WithoutCancel(ctx)); r.err != nil {
-				break
-			}
-			now := time.Now()
-			// Requests may have come at any time since the last look, and so may use what was filled in since then.
-			level = min(burst, level+qps*now.Sub(filled).Seconds()-(count-last))
-			r.total, r.over = count-begin, max(r.over, -level)
-			last, filled = count, now
+			count, r.err = look()
+			r.total, r.over = count-begin, w.over
 			_ = pause(ctx, rateSampled)
 		}
 		done <- r
@@ -49,6 +48,26 @@ func (b *bench) watchRate(ctx context.Context, qps, burst float64) func() (total
 		r := <-done
 		return r.total, r.over, r.err
 	}
+}
+
+// rateWatch holds counts of requests against what a token bucket lets through between any two of them: a burst, and so
+// many as are filled in meanwhile.
+type rateWatch struct {
+	qps, burst float64
+
+	began time.Time
+	least float64 // by how much the counts were behind the rate at the most
+	over  float64
+}
+
+// look takes a count that was made at some time between two. The longest time that may lie between two counts is what
+// proves that there were too many.
+func (w *rateWatch) look(count float64, after, before time.Time) {
+	if w.began.IsZero() {
+		w.began, w.least = after, count
+	}
+	w.over = max(w.over, count-w.qps*before.Sub(w.began).Seconds()-w.least-w.burst)
+	w.least = min(w.least, count-w.qps*after.Sub(w.began).Seconds())
 }
 
 const (
