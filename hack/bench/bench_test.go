@@ -100,9 +100,9 @@ func TestARateIsTooHighWhereNoTimesOfTheCountsAllowForIt(t *testing.T) {
 		later float64 // the count of what came after the burst, a second later
 		over  float64
 	}{
-		"as many as were filled in":       {110, 0},
-		"as many as an answer's time may": {113, 0},
-		"more than that":                  {115, 2},
+		"as many as were filled in":           {110, 0},
+		"as many as the answers' times allow": {113, 0},
+		"more than that":                      {115, 2},
 	} {
 		w := rateWatch{qps: 10, burst: 100}
 		w.look(0, at(0), at(0))
@@ -111,5 +111,12 @@ func TestARateIsTooHighWhereNoTimesOfTheCountsAllowForIt(t *testing.T) {
 		if w.over != row.over {
 			t.Errorf("%s: %v are too many, want %v", name, w.over, row.over)
 		}
+	}
+	idle := rateWatch{qps: 10, burst: 100}
+	idle.look(0, at(0), at(0))
+	idle.look(0, at(10_000), at(10_000))
+	idle.look(105, at(10_000), at(10_000))
+	if idle.over != 5 {
+		t.Errorf("after a rest, %v are too many, want 5", idle.over)
 	}
 }

@@ -379,6 +379,9 @@ func TestOnlyAnEndpointWhoseCallsAreQuickHasMoreThanAQuarterOfTheWorkers(t *test
 	delete(r.calls, hanging)
 	r.observe(2 * time.Second)
 	want(16, "after calls became slow")
+	r = newRoom(2, 10*time.Second)
+	r.observe(20 * time.Millisecond)
+	want(1, "with two workers")
 }
 
 func TestOneWorkerIsEnough(t *testing.T) {

@@ -23,7 +23,7 @@ const (
 
 // room is how many askers may be in calls to one endpoint at a time, so that a slow one leaves workers for others.
 type room struct {
-	quarter int           // of the workers
+	workers int
 	longest time.Duration // that a call takes
 	inside  int           // askers, those who wait for another's call too
 	calls   map[*call]bool
@@ -32,16 +32,17 @@ type room struct {
 }
 
 func newRoom(workers int, longest time.Duration) room {
-	return room{quarter: max(1, workers/4), longest: longest, calls: map[*call]bool{}}
+	return room{workers: workers, longest: longest, calls: map[*call]bool{}}
 }
 
 // size is a quarter of the workers, and three quarters as long as calls are known to be quick: whoever is sent away
 // costs more than a worker that is held for a moment. Where an endpoint begins to hang, the calls under way show it.
 func (r *room) size(now time.Time) int {
+	quarters := 1
 	if r.pace > 0 && r.duration(now) <= quickCall {
-		return 3 * r.quarter
+		quarters = 3
 	}
-	return r.quarter
+	return max(1, r.workers*quarters/4)
 }
 
 func (r *room) isFull(now time.Time) bool { return r.inside >= r.size(now) }
