@@ -129,6 +129,7 @@ func (m *memory) disown(held *proof, target, told *v1alpha1.TargetStatus, err er
 		if err != nil {
 			m.deployed = nil
 		}
+		m.readBack = v1alpha1.SourceStatus{} // what the target holds may help now
 	}
 }
 

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -113,4 +114,14 @@ func sameJSON(t *testing.T, got []byte, want string) bool {
 		return string(again)
 	}
 	return normal(got) == normal([]byte(want))
+}
+
+func TestATokenThatWasReadBackIsReadAgainWhenTheStatusAboutItWasNotWritten(t *testing.T) {
+	for _, err := range []error{nil, errors.New("a connection broke")} {
+		m := memory{deployed: &proof{}, readBack: v1alpha1.SourceStatus{UID: "u", ResourceVersion: "7"}}
+		m.disown(nil, nil, nil, err)
+		if m.deployed != nil || m.readBack != (v1alpha1.SourceStatus{}) {
+			t.Errorf("after %v, the token is known: %t, and not to be read again from %+v", err, m.deployed != nil, m.readBack)
+		}
+	}
 }
