@@ -46,6 +46,8 @@ const (
 )
 
 func main() {
+	slackenTimers()
+
 	var opts options.Options
 	opts.BindFlags(flag.CommandLine)
 	var logging zap.Options
