@@ -1,4 +1,4 @@
-# The same image as `make image` makes without Docker, for those whose pipeline wants a Dockerfile. CI does not build it.
+# Builds an image equivalent to that of `make image`, for pipelines that need a Dockerfile. CI does not build it.
 #   docker build --build-arg VERSION=v0.1.0 -t jupico-operator:v0.1.0 .
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
 ARG TARGETOS TARGETARCH VERSION=dev
@@ -11,7 +11,7 @@ COPY internal internal
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH go build -trimpath -buildvcs=false \
     -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /jupico-operator ./cmd
 
-# The program brings its own CA certificates.
+# The program has its CA certificates built in.
 FROM scratch
 COPY --from=build --chmod=0555 /jupico-operator /jupico-operator
 USER 65532:65532

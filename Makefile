@@ -3,20 +3,20 @@
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -o pipefail -ec
 .DEFAULT_GOAL := help
-# One after the other: the long builds use every core anyway, and their output would mix.
+# One target at a time: the long builds use every core anyway, and their output would mix.
 .NOTPARALLEL:
 
-# Whatever a user's shell says, builds are the same: from the modules in go.sum, without a version control system.
+# Builds do not depend on the user's shell: they use the modules in go.sum, and no version control system.
 export GOFLAGS := -mod=readonly -buildvcs=false
 export GOWORK := off
 
 BIN := $(CURDIR)/bin
 KUBECTL ?= kubectl
 IMAGE := jupico-operator
-# The tag that the manifests name.
+# The image tag in the manifests.
 RELEASE := $(shell sed -n 's/^ *newTag: //p' config/manager/kustomization.yaml)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo $(RELEASE))
-# The image to build, push or deploy, where it is not the one that the manifests name.
+# The image to build, push or deploy. When empty, the one in the manifests.
 IMG ?=
 IMAGES ?= $(BIN)/images
 # Where make cluster-up keeps its cluster.
@@ -29,10 +29,10 @@ GOLANGCI_LINT := $(BIN)/golangci-lint
 PROMTOOL := $(BIN)/promtool
 HELM := $(BIN)/helm
 
-# What `make generate manifests build-installer` writes, and `make verify` compares.
+# These are written by `make generate manifests build-installer` and compared by `make verify`.
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/api.md dist
 
-# Another name than MAKE, so that `make -n` does not run it.
+# `make -n` runs lines that contain MAKE, so this variable has another name.
 SUBMAKE := $(MAKE)
 
 heading = @printf '\n==> %s\n' "$(1)"
@@ -43,16 +43,16 @@ heading = @printf '\n==> %s\n' "$(1)"
 help: ## List the targets.
 	@awk 'BEGIN { FS = ":.*## "; print "make <target>" } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## See it work, from a bare machine: control plane, emulator, operator. ONCE=1 ends by itself.
+demo: build ## See the operator at work, with its own control plane and an emulator. ONCE=1 exits after the last step.
 	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/demo ./hack/demo
 	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
 .PHONY: bench
-bench: build ## Measure the operator: 40 to 50 minutes; QUICK=1 takes 5. Rows go into bench.json.
+bench: build ## Measure the operator, and write bench.json: takes about 26 minutes, or 6 with QUICK=1.
 	$(call heading,Control plane for the benchmark)
 	@hack/controlplane/ensure.sh
 	$(call heading,Benchmark)
@@ -63,10 +63,10 @@ bench: build ## Measure the operator: 40 to 50 minutes; QUICK=1 takes 5. Rows go
 .PHONY: bench-go
 bench-go: ## Run the micro benchmarks, in the format that benchstat reads.
 	go test -run='^$$' -bench=. -count=6 ./internal/credential ./internal/jupico/outcome ./internal/decision \
-		./internal/render ./internal/controller
+		./internal/render
 
 .PHONY: test
-test: verify vet lint test-rules test-image test-chart test-go ## All that must hold: generated files, vet, lint, alerts, image, chart, tests, coverage.
+test: verify vet lint test-rules test-image test-chart test-go ## Run every check: generated files, vet, lint, alerts, image, chart, tests, coverage.
 	$(call heading,All is well)
 
 ##@ Development
@@ -79,7 +79,7 @@ generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Write the deepcopy methods and do
 		--renderer=markdown --output-path=docs/api.md --log-level=ERROR
 
 .PHONY: manifests
-manifests: $(CONTROLLER_GEN) ## Write the CRD and the operator's ClusterRole into config/.
+manifests: $(CONTROLLER_GEN) ## Write the CRD and the operator's ClusterRole to config/.
 	$(CONTROLLER_GEN) rbac:roleName=manager-role crd paths="./api/...;./internal/controller/..." \
 		output:crd:artifacts:config=config/crd/bases output:rbac:artifacts:config=config/rbac
 
@@ -100,7 +100,7 @@ fmt: ## Format the code.
 	go fmt ./...
 
 .PHONY: verify
-verify: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(KUSTOMIZE) ## Check that generated files are up to date, in a copy.
+verify: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(KUSTOMIZE) ## Generate in a copy, to check that the generated files are up to date.
 	$(call heading,Generated files (half a minute))
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 		tar -cf - --exclude=./bin --exclude=./.git . | tar -xf - -C "$$copy"; \
@@ -109,7 +109,7 @@ verify: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(KUSTOMIZE) ## Check that generated f
 		stale=; \
 		for path in $(GENERATED); do diff -ruN "$$path" "$$copy/$$path" || stale+=" $$path"; done; \
 		if [ -n "$$stale" ]; then \
-			echo "Not up to date:$$stale: run make generate manifests build-installer" >&2; exit 1; \
+			echo "Not up to date:$$stale. Run make generate manifests build-installer" >&2; exit 1; \
 		fi; \
 		echo "up to date"
 
@@ -125,26 +125,26 @@ lint: $(GOLANGCI_LINT) ## Run golangci-lint, with the Kubernetes API linter.
 	$(GOLANGCI_LINT) run
 
 .PHONY: lint-fix
-lint-fix: $(GOLANGCI_LINT) ## Let golangci-lint mend what it can.
+lint-fix: $(GOLANGCI_LINT) ## Let golangci-lint fix what it can.
 	$(GOLANGCI_LINT) run --fix
 
 .PHONY: test-rules
-test-rules: $(PROMTOOL) ## Try every alert, firing and not firing, with promtool.
+test-rules: $(PROMTOOL) ## Test with promtool that every alert fires when it should, and only then.
 	$(call heading,Alerts (seconds))
 	cd hack/promtool; PROMTOOL=$(PROMTOOL) go test -count=1 ./...
 
 .PHONY: test-image
-test-image: ## Build images of a small program: the same twice, pushed to a registry, with their lists of contents.
+test-image: ## Test the image builder: two equal builds, the lists of contents, a push to a registry.
 	$(call heading,Images (seconds))
 	cd hack/image; go vet ./... && go test -count=1 ./...
 
 .PHONY: test-chart
-test-chart: $(KUSTOMIZE) ## Lint the Helm chart, and compare what it makes with what kustomize makes.
+test-chart: $(KUSTOMIZE) ## Lint the Helm chart, and compare its output with that of kustomize.
 	$(call heading,Helm chart (2 to 5 min on two cold cores))
 	cd hack/chart; go vet ./... && KUSTOMIZE=$(KUSTOMIZE) go test -count=1 ./...
 
 .PHONY: test-go
-test-go: $(KUSTOMIZE) ## Run all tests with the race detector, against a real kube-apiserver, and check the coverage.
+test-go: $(KUSTOMIZE) ## Run all Go tests with the race detector and a real kube-apiserver, and check the coverage.
 	$(call heading,Control plane for the tests)
 	@hack/controlplane/ensure.sh
 	$(call heading,Tests with the race detector (3 to 6 min on two cold cores))
@@ -155,19 +155,19 @@ test-go: $(KUSTOMIZE) ## Run all tests with the race detector, against a real ku
 	@hack/coverage.sh cover.out
 
 .PHONY: unit
-unit: ## Run the tests that need no control plane: seconds.
-	go test $$(go list ./... | grep -v -e /internal/controller -e /test/)
+unit: ## Run the tests that need no control plane. Takes seconds.
+	go test $$(go list ./... | grep -v -e /internal/controller -e /internal/objectwatch -e /test/)
 
 .PHONY: simulate
-simulate: ## Simulate 10,000 months of one resource (SIMULATIONS=n for others): 6 to 12 min on two cores.
+simulate: ## Simulate 10,000 months of one resource, or SIMULATIONS=n: 6 to 12 min on two cores.
 	SIMULATIONS=$(or $(SIMULATIONS),10000) go test -count=1 -timeout=60m -run='^TestASimulatedMonth$$' ./internal/decision
 
 .PHONY: controlplane
-controlplane: ## Make sure of etcd, kube-apiserver and kubectl; the last line is their directory.
+controlplane: ## Find or build etcd, kube-apiserver and kubectl. The last line of the output is their directory.
 	@hack/controlplane/ensure.sh
 
 .PHONY: clean
-clean: ## Remove what was built. The control plane takes 5 to 10 minutes to build again.
+clean: ## Remove everything that was built. Building the control plane again takes 5 to 10 minutes.
 	@[ ! -e $(CLUSTER)/state ] || $(SUBMAKE) --no-print-directory cluster-down
 	rm -rf $(BIN) cover.out
 
@@ -182,13 +182,13 @@ build: ## Build bin/manager and bin/jupico-emulator.
 build_image = cd hack/image && go run . -source=$(CURDIR) -version=$(VERSION) -output=$(IMAGES)
 
 .PHONY: image
-image: ## Build the operator's image: bin/images/jupico-operator.tar (OCI; ctr images import), digest, SBOM.
+image: ## Build the operator's image: bin/images/jupico-operator.tar (OCI, for ctr images import), digest, SBOM.
 	$(call heading,Image for amd64 and arm64 (3 to 8 min on two cold cores))
 	@$(build_image) -package=./cmd -image=$(or $(IMG),$(IMAGE):$(RELEASE))
 
 .PHONY: image-push
-image-push: ## Build the operator's image, and push it and its SBOM. IMG=registry/image:tag, logged in as for docker.
-	$(if $(IMG),,$(error IMG=registry/image:tag is needed))
+image-push: ## Build and push the operator's image and its SBOM, using your docker login. IMG=registry/image:tag.
+	$(if $(IMG),,$(error Set IMG=registry/image:tag))
 	@$(build_image) -package=./cmd -image=$(IMG) -push
 
 .PHONY: image-emulator
@@ -196,8 +196,8 @@ image-emulator: ## Build the emulator's image: bin/images/jupico-emulator.tar.
 	@$(build_image) -package=./cmd/jupico-emulator -image=jupico-emulator:$(RELEASE)
 
 .PHONY: image-check
-image-check: ## Build the image once more, elsewhere and with nothing cached, and compare.
-	$(call heading,An image from nothing (4 to 15 min on two cores))
+image-check: ## Build the image a second time, from a copy and without any cache, and compare the two.
+	$(call heading,Building the image without any cache (4 to 15 min on two cores))
 	@hack/image/check.sh $(VERSION)
 
 .PHONY: run
@@ -209,19 +209,19 @@ run: build ## Run the operator here, against the cluster that kubectl points at.
 cluster = @go build -o $(CLUSTER)/cluster ./hack/cluster; $(CLUSTER)/cluster --dir=$(CLUSTER)
 
 .PHONY: cluster-check
-cluster-check: ## Say whether make cluster-up can work on this machine.
+cluster-check: ## Check whether make cluster-up can work on this machine.
 	$(cluster) check
 
 .PHONY: cluster-up
-cluster-up: ## Start a cluster of one node on this machine (root, Linux). The last line is its kubeconfig.
+cluster-up: ## Start a single-node cluster on this machine (root, Linux). The last line is its kubeconfig.
 	$(cluster) up
 
 .PHONY: cluster-down
-cluster-down: ## End that cluster.
+cluster-down: ## Stop that cluster.
 	$(cluster) down
 
 .PHONY: e2e
-e2e: $(HELM) image image-emulator ## Test in the cluster of KUBECONFIG, or else in that of cluster-up. FOCUS='part of a name'.
+e2e: $(HELM) image image-emulator ## Run the end-to-end tests in the cluster of KUBECONFIG, or else of cluster-up. FOCUS='part of a name'.
 	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
 	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(if $(FOCUS),-ginkgo.focus='$(FOCUS)')
 
@@ -232,18 +232,18 @@ install: $(KUSTOMIZE) ## Install the CRDs.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) apply -f -
 
 .PHONY: uninstall
-uninstall: $(KUSTOMIZE) ## Remove the CRDs, and with them every JupicoCredential and the Secrets that they own.
+uninstall: $(KUSTOMIZE) ## Remove the CRDs, every JupicoCredential, and the Secrets that these own.
 	$(KUSTOMIZE) build config/crd | $(KUBECTL) delete --ignore-not-found -f -
 
 .PHONY: deploy
-deploy: $(KUSTOMIZE) ## Install the CRDs and the operator. IMG=registry/image:tag for an image of your own.
+deploy: $(KUSTOMIZE) ## Install the CRDs and the operator. IMG=registry/image:tag to use your own image.
 	$(KUSTOMIZE) build config/default $(if $(IMG),| sed 's|image: $(IMAGE):.*|image: $(IMG)|') | $(KUBECTL) apply -f -
 
 .PHONY: undeploy
 undeploy: $(KUSTOMIZE) ## Remove the operator. CRDs, resources and Secrets stay.
 	$(KUSTOMIZE) build config/operator | $(KUBECTL) delete --ignore-not-found -f -
 
-# Tools are pinned in modules of their own, and built again only when these change.
+# Each tool is pinned in its own module, and is built again only when that module changes.
 
 build_tool = @echo "Building $(notdir $@) ($(3) on two cold cores) ..."; \
 	mkdir -p $(BIN); cd $(1); CGO_ENABLED=0 go build -o $@ $(2); touch $@
@@ -260,7 +260,7 @@ $(KUSTOMIZE): hack/tools/go.mod hack/tools/go.sum
 $(GOLANGCI_LINT): hack/lint/go.mod hack/lint/go.sum
 	$(call build_tool,hack/lint,sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter,1 to 3 min)
 
-# Without service discovery, of which rules know nothing, it builds in half the time.
+# Rules need no service discovery, and without it promtool builds in half the time.
 $(PROMTOOL): hack/promtool/go.mod hack/promtool/go.sum
 	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool,2 to 4 min)
 

@@ -6,15 +6,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
-	goruntime "runtime"
-	"runtime/debug"
 	"time"
 
 	"github.com/go-logr/logr"
-	"github.com/go-logr/zapr"
 	uberzap "go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	_ "golang.org/x/crypto/x509roots/fallback" // the image holds the program alone, and no certificates of a system
@@ -37,17 +35,7 @@ import (
 // version is stamped at build time.
 var version = "dev"
 
-// A leader that dies is replaced after the lease's duration and at most two periods of its successor: one until it saw
-// the last renewal, one until it looks again. They are jittered, up to 2.2 times as long. That is 18.6 s at most.
-const (
-	leaseDuration = 12 * time.Second
-	renewDeadline = 8 * time.Second
-	retryPeriod   = 1500 * time.Millisecond
-)
-
 func main() {
-	slackenTimers()
-
 	var opts options.Options
 	opts.BindFlags(flag.CommandLine)
 	var logging zap.Options
@@ -59,41 +47,27 @@ func main() {
 		fmt.Fprintf(os.Stderr, "Some flags cannot be used:\n%v\nSee --help.\n", err)
 		os.Exit(2)
 	}
-	limit := options.MemoryLimit(os.DirFS("/sys/fs/cgroup"))
-	if _, isSet := os.LookupEnv("GOMEMLIMIT"); limit > 0 && !isSet {
-		debug.SetMemoryLimit(limit)
-	}
-	// The work is to wait for answers. Several processors would mostly wake each other in vain, and a check cost a sixth
-	// more processor time.
-	if _, isSet := os.LookupEnv("GOMAXPROCS"); !isSet {
-		goruntime.GOMAXPROCS(1)
-	}
 	if err := run(ctrl.SetupSignalHandler(), &opts); err != nil {
 		ctrl.Log.WithName("setup").Error(err, "Stopped")
 		os.Exit(1)
 	}
 }
 
-// newLogger leaves nothing out. By default, of more than 100 lines a second with the same message, such as those that
-// tell of a Secret that was written, all but each hundredth would be.
+// mostVerbose is the most verbose level that --zap-log-level can set. One level further, client-go logs the bodies of
+// requests and responses, which hold the values of Secrets.
+const mostVerbose = zapcore.Level(-7)
+
+// newLogger returns a logger that writes every line. The library drops lines with the same message when there are more
+// than 100 a second, but not at a verbose level. So it gets the most verbose one, and a filter keeps to what flags say.
 func newLogger(options *zap.Options) logr.Logger {
-	var whole zapcore.Core
-	keep := uberzap.WrapCore(func(core zapcore.Core) zapcore.Core {
-		whole = core
-		return core
-	})
-	log := zap.NewRaw(zap.UseFlagOptions(options), zap.RawZapOpts(keep))
-	lazily := uberzap.WrapCore(func(zapcore.Core) zapcore.Core { return lazyCore{whole} })
-	return zapr.NewLogger(log.WithOptions(lazily))
-}
-
-// lazyCore encodes what a logger says in all of its lines when it has the first to write. That of an unchanged check
-// writes none.
-type lazyCore struct{ zapcore.Core }
-
-// With implements zapcore.Core.
-func (c lazyCore) With(fields []zapcore.Field) zapcore.Core {
-	return lazyCore{zapcore.NewLazyWith(c.Core, fields)}
+	level := zapcore.InfoLevel
+	switch {
+	case options.Level != nil:
+		level = max(zapcore.LevelOf(options.Level), mostVerbose)
+	case options.Development:
+		level = zapcore.DebugLevel
+	}
+	return zap.New(zap.UseFlagOptions(options), zap.Level(mostVerbose), zap.RawZapOpts(uberzap.IncreaseLevel(level)))
 }
 
 // run wires the parts together and works until the context ends.
@@ -114,17 +88,14 @@ func run(ctx context.Context, opts *options.Options) error {
 		Clock:   clock.RealClock{},
 		Log:     ctrl.Log.WithName("checker"),
 	})
-	if err := metrics.Registry.Register(checks); err != nil {
-		return fmt.Errorf("could not register the metrics of checks: %w", err)
-	}
-	err = controller.SetUp(ctx, manager, controller.Options{
+	metrics.Registry.MustRegister(checks)
+	if err := controller.SetUp(ctx, manager, controller.Options{
 		MaxConcurrentReconciles: opts.MaxConcurrentReconciles,
 		Namespaces:              opts.Namespaces,
 		Checker:                 checks,
 		Clock:                   clock.RealClock{},
 		Metrics:                 metrics.Registry,
-	})
-	if err != nil {
+	}); err != nil {
 		return fmt.Errorf("could not set up the controller: %w", err)
 	}
 	ctrl.Log.WithName("setup").Info("Started operator", "version", version)
@@ -140,10 +111,8 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 
 	scheme := runtime.NewScheme()
 	// Of Kubernetes' own kinds, only those that the operator writes: each group costs memory.
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return nil, err
-		}
+	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
 	}
 	serving := metricsserver.Options{
 		BindAddress:   opts.MetricsBindAddress,
@@ -151,11 +120,11 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		CertDir:       opts.MetricsCertDir,
 	}
 	if opts.MetricsSecure {
-		serving.FilterProvider = controller.GuardMetrics
+		serving.FilterProvider = controller.MetricsFilter
 	}
 	manager, err := ctrl.NewManager(kubernetes, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controller.CacheOptions(kubernetes, opts.Namespaces),
+		Cache:                         controller.CacheOptions(opts.Namespaces),
 		Client:                        controller.ClientOptions(),
 		Metrics:                       serving,
 		HealthProbeBindAddress:        opts.HealthProbeBindAddress,
@@ -163,9 +132,11 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		LeaderElection:                opts.LeaderElect,
 		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
 		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
-		LeaseDuration:                 new(leaseDuration),
-		RenewDeadline:                 new(renewDeadline),
-		RetryPeriod:                   new(retryPeriod),
+		// A leader that dies is replaced after the lease's duration and at most two periods of its successor: one until it
+		// saw the last renewal, one until it looks again. They are jittered, up to 2.2 times as long. That is 18.6 s at most.
+		LeaseDuration: new(12 * time.Second),
+		RenewDeadline: new(8 * time.Second),
+		RetryPeriod:   new(1500 * time.Millisecond),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("could not set up the manager: %w", err)

@@ -3,86 +3,55 @@
 
 package v1alpha1
 
-// Condition types of a JupicoCredential.
+// Condition types of a JupicoCredential. The last two are those of kstatus.
 const (
-	// ConditionReady is True when the target holds a proven token and nothing speaks against it.
+	// ConditionReady is True when the target holds a proven token and there is no evidence against it.
 	ConditionReady = "Ready"
-
-	// ConditionCredentialAccepted is the last evidence about the token in the target or, before there is one, about the
-	// credential that it is to be made of. An outage never turns it False; it makes it Unknown once the evidence is
-	// stale.
+	// ConditionCredentialAccepted is True when the last evidence about the token in the target was an acceptance, and
+	// False when it was a rejection. Before there is a target, it is about the credential that the token will be made
+	// from. An outage never makes it False. It becomes Unknown when the evidence is stale.
 	ConditionCredentialAccepted = "CredentialAccepted"
-
-	// ConditionSecretSynced is True when the target is what the spec and the source ask for.
+	// ConditionSecretSynced is True when the target matches the spec and the source.
 	ConditionSecretSynced = "SecretSynced"
-
-	// ConditionEndpointAvailable is True when the last check gave evidence: the endpoint accepted or rejected.
+	// ConditionEndpointAvailable is True when the last check gave evidence: an acceptance or a rejection.
 	ConditionEndpointAvailable = "EndpointAvailable"
-
-	// ConditionRedundant is True when both of two credentials are accepted, so that one may be revoked. It is absent with
-	// one credential.
+	// ConditionRedundant, of two credentials, is True when the API accepts both, so that either may be revoked.
 	ConditionRedundant = "Redundant"
-
-	// ConditionReconciling is present, and True, only while a generation is not yet proven and the operator goes on
-	// trying (kstatus).
+	// ConditionReconciling is True while a generation is not proven yet and the operator keeps trying. Else it is absent.
 	ConditionReconciling = "Reconciling"
-
-	// ConditionStalled is present, and True, only when nothing will move before a user mends something (kstatus).
+	// ConditionStalled is True while nothing will change until a user fixes something. Else it is absent.
 	ConditionStalled = "Stalled"
 )
 
-// Reasons of conditions that are no outcome of a check. The outcomes (Accepted, Rejected, Unavailable and so on) are
-// reasons too.
+// Reasons of conditions. The outcomes of a check (Accepted, Rejected, Unavailable and so on) are reasons too.
 const (
-	// ReasonChecking: the first check is under way.
-	ReasonChecking = "Checking"
-	// ReasonSuspended: spec.suspend is true.
-	ReasonSuspended = "Suspended"
-	// ReasonNotChecked: the endpoint was not asked yet, because there is nothing to ask it about.
-	ReasonNotChecked = "NotChecked"
-	// ReasonAvailable: the endpoint gave evidence.
-	ReasonAvailable = "Available"
+	ReasonChecking   = "Checking"   // the first check is in progress
+	ReasonSuspended  = "Suspended"  // spec.suspend is true
+	ReasonNotChecked = "NotChecked" // no check was made yet, because there is no credential to check
+	ReasonAvailable  = "Available"  // the endpoint gave evidence
 
-	// ReasonSynced: the target is as it should be.
-	ReasonSynced = "Synced"
-	// ReasonWaitingForCredential: no token was accepted that could be written.
-	ReasonWaitingForCredential = "WaitingForCredential"
-	// ReasonCandidateRejected: the source was edited to something that the API rejects; the target keeps the token that
-	// it accepts.
-	ReasonCandidateRejected = "CandidateRejected"
+	ReasonSynced               = "Synced"               // the target matches the spec and the source
+	ReasonWaitingForCredential = "WaitingForCredential" // there is no accepted token that could be written
+	ReasonCandidateRejected    = "CandidateRejected"    // the API rejects the edited source; the target keeps its token
 
-	// ReasonSandboxReset: the shared sandbox no longer accepts a token that it accepted before.
-	ReasonSandboxReset = "SandboxReset"
-	// ReasonRevoked: an environment that is not reset no longer accepts a token that it accepted before.
-	ReasonRevoked = "Revoked"
-	// ReasonFailedOver: the second credential stands in for the first, which is not accepted.
-	ReasonFailedOver = "FailedOver"
-	// ReasonBothAccepted: the API accepts both credentials.
-	ReasonBothAccepted = "BothAccepted"
-	// ReasonSameCredential: both entries hold the same credential, so that neither can stand in for the other.
-	ReasonSameCredential = "SameCredential"
-	// ReasonStale: there was no evidence for longer than the operator vouches for.
-	ReasonStale = "Stale"
-	// ReasonDeployedUnverifiable: the operator does not know the token in the target, because the target was changed
-	// while it could not look, and the source cannot prove another.
-	ReasonDeployedUnverifiable = "DeployedUnverifiable"
+	ReasonSandboxReset   = "SandboxReset"   // the shared sandbox no longer accepts a token that it accepted before
+	ReasonRevoked        = "Revoked"        // the same, in an environment that is not reset
+	ReasonFailedOver     = "FailedOver"     // the second credential is in use, because the API does not accept the first
+	ReasonBothAccepted   = "BothAccepted"   // the API accepts both credentials
+	ReasonSameCredential = "SameCredential" // both entries hold the same credential, so neither can replace the other
 
-	// ReasonSourceNotFound: the Secret that the credential is read from does not exist.
-	ReasonSourceNotFound = "SourceNotFound"
-	// ReasonSourceKeyMissing: the Secret that the credential is read from lacks a key.
-	ReasonSourceKeyMissing = "SourceKeyMissing"
-	// ReasonInvalidSource: the bytes in the source cannot be a credential.
-	ReasonInvalidSource = "InvalidSource"
-	// ReasonSourceCleaned: an event: a trailing newline, white space or a pasted prefix was cut off what was read.
-	ReasonSourceCleaned = "SourceCleaned"
+	ReasonStale                = "Stale"                // the last evidence is too old to rely on
+	ReasonDeployedUnverifiable = "DeployedUnverifiable" // the target was changed unseen, and no source is accepted
 
-	// ReasonTemplateError: spec.target.template.data has a template that can't be rendered; a target that was written
-	// before stays as it is.
-	ReasonTemplateError = "TemplateError"
-	// ReasonTargetConflict: the target exists and is somebody else's.
-	ReasonTargetConflict = "TargetConflict"
-	// ReasonTargetWriteFailed: the API server refuses to have the target written.
-	ReasonTargetWriteFailed = "TargetWriteFailed"
-	// ReasonTargetContested: somebody keeps undoing what the operator writes.
-	ReasonTargetContested = "TargetContested"
+	ReasonSourceNotFound   = "SourceNotFound"   // the Secret that the credential is read from does not exist
+	ReasonSourceUnreadable = "SourceUnreadable" // that Secret could not be read; the operator tries again
+	ReasonSourceKeyMissing = "SourceKeyMissing" // that Secret lacks a key
+	ReasonInvalidSource    = "InvalidSource"    // the bytes in that Secret cannot be a credential
+	ReasonSourceCleaned    = "SourceCleaned"    // of an event: a newline, white space or a prefix was removed
+
+	ReasonTemplateError       = "TemplateError"       // a template of data cannot be rendered; the target stays as it is
+	ReasonTargetConflict      = "TargetConflict"      // the target exists and belongs to somebody else
+	ReasonTargetWriteFailed   = "TargetWriteFailed"   // the API server refuses to write the target
+	ReasonTargetContested     = "TargetContested"     // somebody keeps undoing what the operator writes
+	ReasonFormerTargetRemains = "FormerTargetRemains" // the Secret that was the target before could not be cleaned up yet
 )

@@ -1,8 +1,8 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package v1alpha1 holds the credentials.jupico.dev/v1alpha1 API: a JupicoCredential is proven against Jupico's API and
-// delivered as a Secret.
+// Package v1alpha1 defines the API credentials.jupico.dev/v1alpha1. A JupicoCredential says which credential to prove
+// against Jupico's API, and which Secret to deliver it in.
 // +kubebuilder:object:generate=true
 // +groupName=credentials.jupico.dev
 package v1alpha1

@@ -8,56 +8,56 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// Environment is one of Jupico's environments. Credentials of one are not valid in another.
+// Environment is one of Jupico's environments. The credentials of one are not valid in another.
 // +kubebuilder:validation:Enum=SharedSandbox;Sandbox;Production
 type Environment string
 
 const (
 	// EnvironmentSharedSandbox is the sandbox with the published account that everybody shares. Jupico resets it every
-	// 24 hours, so that a rejection there usually heals by itself.
+	// 24 hours, so a rejection there usually heals by itself.
 	EnvironmentSharedSandbox Environment = "SharedSandbox"
-	// EnvironmentSandbox is the sandbox with an account of one's own, which is not reset.
+	// EnvironmentSandbox is the sandbox with an account of your own. It is not reset.
 	EnvironmentSandbox Environment = "Sandbox"
 	// EnvironmentProduction is where real payments are made.
 	EnvironmentProduction Environment = "Production"
 )
 
-// CreationPolicy says what becomes of the target Secret when its JupicoCredential is deleted.
+// CreationPolicy says what happens to the target Secret when its JupicoCredential is deleted.
 // +kubebuilder:validation:Enum=Owner;Orphan
 type CreationPolicy string
 
 const (
-	// CreationPolicyOwner makes the JupicoCredential an owner of the Secret: both are deleted together.
+	// CreationPolicyOwner makes the JupicoCredential an owner of the Secret, so that the Secret is deleted with it.
 	CreationPolicyOwner CreationPolicy = "Owner"
-	// CreationPolicyOrphan leaves the Secret behind.
+	// CreationPolicyOrphan keeps the Secret.
 	CreationPolicyOrphan CreationPolicy = "Orphan"
 )
 
-// Verdict is what is held of a credential after its checks.
+// Verdict is what the operator concludes about a credential from its checks.
 // +kubebuilder:validation:Enum=Accepted;Rejected;Unknown
 type Verdict string
 
 const (
 	// VerdictAccepted means that the last evidence was an acceptance.
 	VerdictAccepted Verdict = "Accepted"
-	// VerdictRejected means that the last evidence was a rejection (confirmed, when it had been accepted before).
+	// VerdictRejected means that the last evidence was a rejection. After an acceptance, a second check has confirmed it.
 	VerdictRejected Verdict = "Rejected"
 	// VerdictUnknown means that there is no evidence yet.
 	VerdictUnknown Verdict = "Unknown"
 )
 
-// TokenForm is the way a token was made of a username and a password.
+// TokenForm is the way in which a token was made from a username and a password.
 // +kubebuilder:validation:Enum=Standard;TrailingNewline
 type TokenForm string
 
 const (
-	// TokenFormStandard is base64(username:password), as RFC 7617 has it.
+	// TokenFormStandard is base64(username:password), as in RFC 7617.
 	TokenFormStandard TokenForm = "Standard"
-	// TokenFormTrailingNewline is base64(username:password and a line feed): the form of Jupico's published API key.
+	// TokenFormTrailingNewline is base64(username:password and a line feed), as in Jupico's published API key.
 	TokenFormTrailingNewline TokenForm = "TrailingNewline"
 )
 
-// JupicoCredentialSpec says which credential to prove, where, and which Secret to write.
+// JupicoCredentialSpec says which credential to prove, where to prove it, and which Secret to write.
 // +kubebuilder:validation:XValidation:rule="self.credentials.all(c, (!has(c.basicAuthSecretRef) || c.basicAuthSecretRef.name != self.target.name) && (!has(c.apiKeySecretRef) || c.apiKeySecretRef.name != self.target.name))",message="the target must be another Secret than the one that the credential is read from: change target.name",fieldPath=".target"
 type JupicoCredentialSpec struct {
 	// environment is the Jupico environment that the credential belongs to. SharedSandbox and Sandbox are checked at
@@ -65,13 +65,12 @@ type JupicoCredentialSpec struct {
 	// +required
 	Environment Environment `json:"environment,omitempty"`
 
-	// endpoint replaces the environment's base URL, for a gateway or an emulator. The operator's administrator must have
-	// allowed the URL (--allowed-endpoint).
+	// endpoint replaces the environment's base URL. The operator's administrator must allow it (--allowed-endpoint).
 	// +optional
 	Endpoint *Endpoint `json:"endpoint,omitempty"`
 
-	// credentials lists what to prove and deliver: one entry, or two of the same account with the same permissions. The
-	// first is preferred, the second stands by, and takes its place when Jupico rejects it.
+	// credentials has one entry, or two of the same account and with the same permissions. The first is preferred. The
+	// second is a standby, which replaces the first when Jupico rejects it.
 	// +required
 	// +listType=map
 	// +listMapKey=name
@@ -83,8 +82,7 @@ type JupicoCredentialSpec struct {
 	// +required
 	Target Target `json:"target,omitzero"`
 
-	// checkInterval is the time from one check of an accepted credential to the next, between 30s and 24h. Defaults to
-	// 5m.
+	// checkInterval is the time between two checks of an accepted credential, from 30s to 24h. Defaults to 5m.
 	// +optional
 	// +default="5m"
 	// +kubebuilder:validation:Type=string
@@ -92,17 +90,16 @@ type JupicoCredentialSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('30s') && duration(self) <= duration('24h')",message="checkInterval must be a duration between 30s and 24h, such as 5m"
 	CheckInterval metav1.Duration `json:"checkInterval,omitzero"`
 
-	// suspend stops all checks and all writes of the target until it is false again. Defaults to false.
+	// suspend stops all checks and all writes to the target until it is false again. Defaults to false.
 	// +optional
 	// +default=false
 	Suspend bool `json:"suspend,omitempty"`
 }
 
-// Endpoint is where the API is reached, when not at the environment's own base URL.
+// Endpoint says where to reach the API, if not at the environment's own base URL.
 // +kubebuilder:validation:XValidation:rule="!(has(self.caBundle) && has(self.caConfigMapRef))",message="give at most one of caBundle and caConfigMapRef"
 type Endpoint struct {
-	// url is the base URL: https, a host, a port and a path where needed, without userinfo, query and fragment. /status is
-	// added to it.
+	// url is the base URL: https://host[:port][/path]. The operator appends /status to it.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
@@ -110,95 +107,96 @@ type Endpoint struct {
 	// +kubebuilder:validation:XValidation:rule="!self.contains('@') && !self.contains('?') && !self.contains('#')",message="url must have no userinfo, query or fragment: only https://host[:port][/path]"
 	URL string `json:"url,omitempty"`
 
-	// caBundle holds PEM certificates of the authorities that the endpoint's certificate is verified against, instead of
-	// the operator's own.
+	// caBundle holds PEM certificates of the authorities to trust at this URL, instead of the operator's own list.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=131072
 	CABundle []byte `json:"caBundle,omitempty"`
 
-	// caConfigMapRef names a ConfigMap in the same namespace that holds such certificates.
+	// caConfigMapRef names a ConfigMap in the same namespace that holds certificates like those of caBundle.
 	// +optional
 	CAConfigMapRef *CAConfigMapReference `json:"caConfigMapRef,omitempty"`
 }
 
-// CAConfigMapReference names a key of a ConfigMap in the same namespace.
+// CAConfigMapReference names a key in a ConfigMap in the same namespace.
 type CAConfigMapReference struct {
 	// name of the ConfigMap.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a ConfigMap: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
-	// key that holds the PEM certificates. When left out, ca.crt.
+	// key that holds the PEM certificates. If left out, it is ca.crt.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Key string `json:"key,omitempty"`
 }
 
-// Credential is read from a Secret: a login, or an API key.
+// Credential is a login or an API key, which is read from a Secret.
 // +kubebuilder:validation:XValidation:rule="has(self.basicAuthSecretRef) != has(self.apiKeySecretRef)",message="give exactly one of basicAuthSecretRef (a username and a password) and apiKeySecretRef (an API key)"
 type Credential struct {
-	// name tells this credential from others in status, events and metrics, for example the key's name in Backoffice:
-	// letters, digits and inner hyphens.
+	// name identifies this credential in status, events and metrics. It could be the key's name in Backoffice. It may
+	// contain letters, digits and inner hyphens.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?$')",message="name may hold letters, digits and inner hyphens"
 	Name string `json:"name,omitempty"`
 
-	// basicAuthSecretRef names a Secret that holds a username and a password. The type kubernetes.io/basic-auth fits.
+	// basicAuthSecretRef names a Secret with a username and a password, such as one of type kubernetes.io/basic-auth.
 	// +optional
 	BasicAuthSecretRef *BasicAuthSecretReference `json:"basicAuthSecretRef,omitempty"`
 
-	// apiKeySecretRef names a Secret that holds an API key made in Backoffice. The key is sent byte for byte.
+	// apiKeySecretRef names a Secret that holds an API key from Backoffice. The operator sends the key byte for byte.
 	// +optional
 	APIKeySecretRef *APIKeySecretReference `json:"apiKeySecretRef,omitempty"`
 }
 
-// SecretName is the name of the Secret that the credential is read from.
+// SecretName returns the name of the Secret that the credential is read from.
 func (c *Credential) SecretName() string {
-	switch {
-	case c.BasicAuthSecretRef != nil:
+	if c.BasicAuthSecretRef != nil {
 		return c.BasicAuthSecretRef.Name
-	case c.APIKeySecretRef != nil:
-		return c.APIKeySecretRef.Name
-	default:
-		return ""
 	}
+	if c.APIKeySecretRef != nil {
+		return c.APIKeySecretRef.Name
+	}
+	return ""
 }
 
-// BasicAuthSecretReference names two keys of a Secret in the same namespace.
+// BasicAuthSecretReference names two keys in a Secret in the same namespace.
 type BasicAuthSecretReference struct {
 	// name of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
-	// usernameKey is the key that holds the username. When left out, username.
+	// usernameKey is the key that holds the username. If left out, it is username.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	UsernameKey string `json:"usernameKey,omitempty"`
 
-	// passwordKey is the key that holds the password. When left out, password.
+	// passwordKey is the key that holds the password. If left out, it is password.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	PasswordKey string `json:"passwordKey,omitempty"`
 }
 
-// APIKeySecretReference names a key of a Secret in the same namespace.
+// APIKeySecretReference names a key in a Secret in the same namespace.
 type APIKeySecretReference struct {
 	// name of the Secret.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
-	// key that holds the API key. When left out, apiKey.
+	// key that holds the API key. If left out, it is apiKey.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -207,40 +205,39 @@ type APIKeySecretReference struct {
 
 // Target is the Secret that the operator writes.
 type Target struct {
-	// name of the Secret. One that exists and does not carry the annotation credentials.jupico.dev/managed-by with the
-	// name of this resource is never touched. After a change, the new Secret is written before the old one is let go.
+	// name of the Secret. An existing Secret is only touched if its annotation credentials.jupico.dev/managed-by has the
+	// name of this resource. When you change the name, the new Secret is written before the old one is cleaned up.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
-	// creationPolicy says what becomes of the Secret when this resource is deleted: Owner deletes it too, Orphan leaves it
-	// behind. When left out, Owner.
+	// creationPolicy says what happens to the Secret when this resource is deleted: Owner deletes it too, Orphan keeps it.
+	// A Secret that existed before the operator wrote it is never deleted. If left out, it is Owner.
 	// +optional
 	CreationPolicy CreationPolicy `json:"creationPolicy,omitempty"`
 
-	// template shapes the Secret: its type, its labels and annotations, and its keys. When left out, the Secret has the
-	// keys authorization, token and url.
+	// template describes the Secret. If left out, the Secret has the keys authorization, token and url.
 	// +optional
 	Template *TargetTemplate `json:"template,omitempty"`
 }
 
-// TargetTemplate shapes the target.
+// TargetTemplate describes the target.
 // +kubebuilder:validation:MinProperties=0
 // +kubebuilder:validation:XValidation:rule="!has(self.type) || self.type != 'kubernetes.io/basic-auth' || (has(self.data) && 'username' in self.data && 'password' in self.data)",message="the type kubernetes.io/basic-auth needs the keys username and password in data",fieldPath=".data"
 type TargetTemplate struct {
-	// type of the Secret: Opaque, kubernetes.io/basic-auth, or one in a domain of your own, such as shop.example/login.
-	// When left out, a new Secret is Opaque, and one that exists keeps its type. A Secret's type cannot change: one whose
-	// creationPolicy is Owner is deleted and made again, as soon as the token is accepted once more, and one that is to
-	// stay behind (Orphan) must be deleted by hand.
+	// type of the Secret: Opaque, kubernetes.io/basic-auth, or a type in a domain of your own, such as shop.example/login.
+	// If left out, a new Secret is Opaque, and an existing one keeps its type. A Secret's type cannot change. If the
+	// operator created the Secret, creationPolicy is Owner, and there are no keys of others in it, the operator deletes it
+	// and creates it again as soon as the token is accepted once more. Otherwise you must delete it by hand.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self in ['Opaque', 'kubernetes.io/basic-auth'] || (self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)+/[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$') && !self.matches('^([^/]+[.])?(kubernetes[.]io|k8s[.]io)/'))",message="type must be Opaque, kubernetes.io/basic-auth, or a name in a domain of your own, such as shop.example/login"
 	Type string `json:"type,omitempty"`
 
-	// labels that the Secret has beside the operator's own. One that is taken off this list is taken off the Secret.
+	// labels of the Secret, in addition to the operator's own. One that you remove here is removed from the Secret.
 	// +optional
 	// +kubebuilder:validation:MinProperties=0
 	// +kubebuilder:validation:MaxProperties=32
@@ -249,7 +246,7 @@ type TargetTemplate struct {
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['app.kubernetes.io/managed-by', 'app.kubernetes.io/component'])",message="the labels managed-by and component under app.kubernetes.io are set by the operator: leave them out"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 
-	// annotations that the Secret has beside the operator's own. One that is taken off this list is taken off the Secret.
+	// annotations of the Secret, in addition to the operator's own. One that you remove here is removed from the Secret.
 	// +optional
 	// +kubebuilder:validation:MinProperties=0
 	// +kubebuilder:validation:MaxProperties=32
@@ -258,8 +255,8 @@ type TargetTemplate struct {
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
 	// data has a template for each key, in the syntax of Go's text/template: text, values such as {{ .Authorization }},
-	// functions such as {{ .Password | quote }} and conditions. The key token is added to them. When left out or empty,
-	// the keys are authorization, token and url.
+	// functions such as {{ .Password | quote }} and conditions. The operator adds the key token. If data is left out or
+	// empty, the keys are authorization, token and url.
 	// +optional
 	// +kubebuilder:validation:MinProperties=0
 	// +kubebuilder:validation:MaxProperties=62
@@ -277,14 +274,14 @@ type LabelValue string
 // +kubebuilder:validation:MaxLength=4096
 type AnnotationValue string
 
-// DataTemplate makes the value of a key.
+// DataTemplate is the template for the value of a key.
 // +kubebuilder:validation:MaxLength=4096
 type DataTemplate string
 
-// JupicoCredentialStatus says what is known of the credential and of the target.
+// JupicoCredentialStatus says what the operator knows about the credentials and the target.
 type JupicoCredentialStatus struct {
-	// conditions are Ready, CredentialAccepted, SecretSynced, EndpointAvailable, with two credentials Redundant, and, only
-	// when True, Reconciling and Stalled.
+	// conditions are Ready, CredentialAccepted, SecretSynced and EndpointAvailable. With two credentials, Redundant is one
+	// too. Reconciling and Stalled are present only while they are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -293,19 +290,19 @@ type JupicoCredentialStatus struct {
 	// +patchMergeKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
 
-	// observedGeneration is the generation of the spec that this status is about; -1 before the first look.
+	// observedGeneration is the generation that this status is about. Until the operator has seen the resource, it is -1.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// deployed is about the token that the target holds.
+	// deployed describes the token that the target holds.
 	// +optional
 	Deployed *DeployedStatus `json:"deployed,omitempty"`
 
-	// target is the Secret as it was last written or seen to be right.
+	// target describes the Secret when it was last written or found to be correct.
 	// +optional
 	Target *TargetStatus `json:"target,omitempty"`
 
-	// credentials has one entry per entry of spec.credentials, in order, about the present bytes of its source.
+	// credentials describes the current bytes of each entry's source, in the order of spec.credentials.
 	// +optional
 	// +listType=map
 	// +listMapKey=name
@@ -316,24 +313,24 @@ type JupicoCredentialStatus struct {
 	// +optional
 	LastCheckTime *metav1.Time `json:"lastCheckTime,omitempty"`
 
-	// nextCheckTime is when the next check is due. Empty when none is planned.
+	// nextCheckTime is when the next check is due. It is empty if none is planned.
 	// +optional
 	NextCheckTime *metav1.Time `json:"nextCheckTime,omitempty"`
 
-	// lastHandledCheckRequest repeats the value of the annotation credentials.jupico.dev/check-requested-at, clipped to
-	// 256 characters, once the check that it asked for was made.
+	// lastHandledCheckRequest is the value of the annotation credentials.jupico.dev/check-requested-at for which the
+	// operator last made the requested check. A longer value is cut to 256 characters.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	LastHandledCheckRequest string `json:"lastHandledCheckRequest,omitempty"`
 }
 
-// CheckRecord is what the checks of one token have shown.
+// CheckRecord says what the checks of one token have shown.
 type CheckRecord struct {
-	// verdict is what is held of the token: Accepted, Rejected or Unknown.
+	// verdict is what the operator concludes about the token: Accepted, Rejected or Unknown.
 	// +optional
 	Verdict Verdict `json:"verdict,omitempty"`
 
-	// reason is the outcome that the verdict rests on; while Unknown, the last outcome, or what is wrong with the source.
+	// reason is the outcome that led to the verdict or, while that is Unknown, the last outcome or the source's problem.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
@@ -344,8 +341,8 @@ type CheckRecord struct {
 	// +kubebuilder:validation:Maximum=2
 	ConsecutiveAccepted int32 `json:"consecutiveAccepted,omitempty"`
 
-	// consecutiveRejected counts the rejections since the last acceptance. 1 beside the verdict Accepted is a rejection
-	// that is not confirmed yet.
+	// consecutiveRejected counts the rejections since the last acceptance. If it is 1 and the verdict is Accepted, the
+	// rejection is not confirmed yet.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	ConsecutiveRejected int32 `json:"consecutiveRejected,omitempty"`
@@ -362,12 +359,12 @@ type CheckRecord struct {
 	// +optional
 	LastAcceptedTime *metav1.Time `json:"lastAcceptedTime,omitempty"`
 
-	// lastRejected is the last rejection. It is kept after the token was accepted again, as the trace of a bad night.
+	// lastRejected is the last rejection. It stays after the token is accepted again, as the trace of a problem.
 	// +optional
 	LastRejected *Rejection `json:"lastRejected,omitempty"`
 }
 
-// Rejection is a check that was rejected.
+// Rejection is a check with which the API rejected a token.
 type Rejection struct {
 	// time of the rejection.
 	// +required
@@ -378,28 +375,32 @@ type Rejection struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	Reason string `json:"reason,omitempty"`
+
+	// massRejection is true when most credentials at the endpoint were rejected at once: the cause is likely Jupico's.
+	// +optional
+	MassRejection bool `json:"massRejection,omitempty"`
 }
 
-// DeployedStatus is about the token that the target holds.
+// DeployedStatus describes the token that the target holds.
 type DeployedStatus struct {
-	// credential is the entry that the token was made of.
+	// credential is the name of the entry that the token was made from.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Credential string `json:"credential,omitempty"`
 
-	// endpoint is the base URL of the API that accepted the token, and that the token is checked at.
+	// endpoint is the base URL that accepted the token. The token is checked there.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	Endpoint string `json:"endpoint,omitempty"`
 
-	// CheckRecord of the token. While the token is what the entry's source holds, its schedule and counters stand in
-	// status.credentials alone; lastCheckTime here means that the two have parted.
+	// CheckRecord of the token. While the entry's source makes this token, the schedule and the counters are only in
+	// status.credentials. After an edit of the source or the endpoint they are here, and lastCheckTime is set.
 	CheckRecord `json:",inline"`
 }
 
-// TargetStatus is the target as it was last written or seen to be right.
+// TargetStatus describes the target when it was last written or found to be correct.
 type TargetStatus struct {
 	// name of the Secret.
 	// +required
@@ -418,15 +419,15 @@ type TargetStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	ResourceVersion string `json:"resourceVersion,omitempty"`
 
-	// keys are the data keys that the operator wrote. Keys of others are not among them.
+	// keys are the data keys that the operator wrote, without the keys of others.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MaxLength=253
 	Keys []string `json:"keys,omitempty"`
 
-	// observedGeneration is the generation of the spec that the Secret was last written, or seen to be right, for. While
-	// it is behind, the Secret is yet to get what an edit asks for.
+	// observedGeneration is the generation of the spec that the Secret was last written for, or matched. If it is older
+	// than that of the resource, the operator has not applied the last edit to the Secret yet.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -435,7 +436,7 @@ type TargetStatus struct {
 	UpdatedTime *metav1.Time `json:"updatedTime,omitempty"`
 }
 
-// CredentialStatus is about the present bytes of one entry's source.
+// CredentialStatus describes the current bytes of one entry's source.
 type CredentialStatus struct {
 	// name of the entry in spec.credentials.
 	// +required
@@ -443,15 +444,15 @@ type CredentialStatus struct {
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name,omitempty"`
 
-	// tokenForm is the form that the API accepted. Only for a username and a password.
+	// tokenForm is the form of the token that the API accepted. It is only for a username and a password.
 	// +optional
 	TokenForm TokenForm `json:"tokenForm,omitempty"`
 
-	// source identifies the bytes that this entry is about.
+	// source identifies the bytes that this entry describes.
 	// +optional
 	Source *SourceStatus `json:"source,omitempty"`
 
-	// CheckRecord of the token that these bytes make.
+	// CheckRecord of the token that is made from these bytes.
 	CheckRecord `json:",inline"`
 }
 
@@ -469,10 +470,10 @@ type SourceStatus struct {
 	ResourceVersion string `json:"resourceVersion,omitempty"`
 }
 
-// JupicoCredential proves a credential of Jupico's API and delivers the token that the API accepted as a Secret. It
-// goes on checking that token, and its conditions say so at once when it is no longer accepted.
+// JupicoCredential proves a credential for Jupico's API, and delivers the token that the API accepted as a Secret. It
+// keeps checking that token. If the API no longer accepts the token, the conditions say so.
 //
-// Whoever may create a JupicoCredential may, through it, read and write Secrets of its namespace.
+// Anyone who may create a JupicoCredential can use it to read and write Secrets in its namespace.
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=jcred,categories=jupico
@@ -492,11 +493,11 @@ type JupicoCredential struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec says which credential to prove, where, and which Secret to write.
+	// spec says which credential to prove, where to prove it, and which Secret to write.
 	// +required
 	Spec JupicoCredentialSpec `json:"spec,omitzero"`
 
-	// status says what is known of the credential and of the target.
+	// status says what the operator knows about the credentials and the target.
 	// +optional
 	// +default={"observedGeneration":-1}
 	Status JupicoCredentialStatus `json:"status,omitzero"`

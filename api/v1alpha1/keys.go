@@ -5,17 +5,20 @@ package v1alpha1
 
 // Annotations that the operator reads and writes.
 const (
-	// AnnotationCheckRequestedAt on a JupicoCredential asks for a check now, each time its value changes.
-	// status.lastHandledCheckRequest repeats the value when that was done.
+	// AnnotationCheckRequestedAt on a JupicoCredential requests a check now, each time its value changes. After the check,
+	// status.lastHandledCheckRequest has the same value.
 	AnnotationCheckRequestedAt = "credentials.jupico.dev/check-requested-at"
 
-	// AnnotationManagedBy on a Secret names the JupicoCredential, in the same namespace, that writes it. A Secret
-	// without it is never touched; putting it on an existing Secret hands that Secret over.
+	// AnnotationManagedBy on a Secret names the JupicoCredential, in the same namespace, that writes the Secret. The
+	// operator never touches a Secret without it. To hand an existing Secret over to the operator, add it.
 	AnnotationManagedBy = "credentials.jupico.dev/managed-by"
 
-	// AnnotationTemplateLabels and AnnotationTemplateAnnotations on a target list the labels and annotations that it has
-	// from spec.target.template, so that those which are taken off the spec are taken off the target too. They stand on
-	// the target, not in status, because they are then written together with what they are about.
+	// AnnotationOwnership on a target says, in JSON, which keys the operator wrote and whether it created the Secret. One
+	// write changes both the data and this annotation.
+	AnnotationOwnership = "credentials.jupico.dev/ownership"
+
+	// AnnotationTemplateLabels and AnnotationTemplateAnnotations on a target list what comes from spec.target.template, so
+	// that what leaves the spec can leave the target. They are not in status, so that one write changes both.
 	AnnotationTemplateLabels      = "credentials.jupico.dev/template-labels"
 	AnnotationTemplateAnnotations = "credentials.jupico.dev/template-annotations"
 )
@@ -30,16 +33,13 @@ const (
 
 // Keys of the target Secret.
 const (
-	// TargetKeyAuthorization holds the value of an Authorization header: "Basic " and the token.
-	TargetKeyAuthorization = "authorization"
-	// TargetKeyToken holds the token, byte for byte as the API accepted it.
-	TargetKeyToken = "token"
-	// TargetKeyURL holds the base URL of the API, with no trailing slash.
-	TargetKeyURL = "url"
+	TargetKeyAuthorization = "authorization" // the value of an Authorization header: "Basic " and the token
+	TargetKeyToken         = "token"         // the token, exactly as the API accepted it
+	TargetKeyURL           = "url"           // the base URL of the API, without a trailing slash
 )
 
-// MaxCheckRequestLength is the bound, in characters, of status.lastHandledCheckRequest. A longer annotation is clipped.
+// MaxCheckRequestLength is the length, in characters, to which status.lastHandledCheckRequest is cut.
 const MaxCheckRequestLength = 256
 
-// MaxCredentials is the bound of spec.credentials: a preferred one, and one that stands by.
+// MaxCredentials is the maximum number of entries in spec.credentials: a preferred one and a standby.
 const MaxCredentials = 2

@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command jupico-emulator serves an imitation of Jupico's documented GET /status over HTTPS, for demonstrations and
-// tests. Package jupicotest says what it does, and which part of that Jupico documents.
+// tests. Package jupicotest documents its behaviour, and says which part of it Jupico documents.
 //
-// At first it knows the published account of the shared sandbox only. An admin API over plain HTTP, on a loopback
-// address, adds and revokes credentials, resets the sandbox and injects faults. The program makes a certificate
-// authority each time that it starts, and writes the certificate to a file, for clients to trust:
+// At first it knows only the published account of the shared sandbox. The admin API, which is plain HTTP on a loopback
+// address, adds and revokes credentials, resets the sandbox and injects faults. At each start the program makes a new
+// certificate authority. It writes the CA certificate to a file, so that clients can trust it:
 //
 //	jupico-emulator &
 //	curl --cacert jupico-emulator-ca.crt -H 'Content-Type: application/json' \
@@ -15,14 +15,13 @@
 //	curl -d '{"status":503,"retryAfter":"30","times":3}' http://127.0.0.1:8081/fault
 //	curl -X POST http://127.0.0.1:8081/reset
 //
-// It says on standard output where it serves once it does, and ends with SIGINT or SIGTERM. The exit code is 0 then, 1
-// after an error, and 2 when the command line is wrong. The flags are described by --help, the whole admin API by
-// (*jupicotest.Emulator).Admin.
+// When it serves, it prints its addresses to standard output. SIGINT or SIGTERM ends it with the exit code 0. After an
+// error the exit code is 1, and if the command line is wrong it is 2. --help describes the flags, and
+// (*jupicotest.Emulator).Admin the whole admin API.
 package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -32,6 +31,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,57 +40,60 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout)
+	code, err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
 		_, _ = fmt.Fprintf(os.Stderr, "jupico-emulator: %v\n", err)
 	}
-	os.Exit(exitCode(err))
+	os.Exit(code)
 }
 
-// usageError is a mistake on the command line.
-type usageError struct{ error }
-
-func exitCode(err error) int {
-	var usage usageError
-	switch {
-	case err == nil:
-		return 0
-	case errors.As(err, &usage):
-		return 2
-	default:
-		return 1
-	}
-}
-
-// run serves until ctx is done.
-func run(ctx context.Context, args []string, stdout io.Writer) error {
+// run serves until ctx is cancelled, and returns the exit code.
+func run(ctx context.Context, args []string, stdout io.Writer) (int, error) {
 	o, err := parseFlags(args, stdout)
 	if errors.Is(err, flag.ErrHelp) {
-		return nil
+		return 0, nil
 	}
 	if err != nil {
-		return usageError{err}
+		return 2, err
 	}
+	if err := serve(ctx, o, stdout); err != nil {
+		return 1, err
+	}
+	return 0, nil
+}
+
+func serve(ctx context.Context, o options, stdout io.Writer) error {
 	emulator := jupicotest.New()
 	defer emulator.Close()
 	emulator.SetPublishedForms(o.accept)
 	emulator.AuthenticateNobody(o.authenticateNobody)
 
-	api, admin := newServer(emulator), newServer(emulator.Admin())
 	apiListener, err := net.Listen("tcp", o.listen)
 	if err != nil {
 		return fmt.Errorf("cannot serve the API: %w; choose another address with --listen", err)
 	}
-	defer closeAll(apiListener, api)
 	adminListener, err := net.Listen("tcp", o.adminListen)
 	if err != nil {
 		return fmt.Errorf("cannot serve the admin API: %w; choose another address with --admin-listen", err)
 	}
-	defer closeAll(adminListener, admin)
-	// Not before both ports are ours: another emulator that has them may have written the same file.
-	if api.TLSConfig, err = makeTLS(o); err != nil {
+	api, admin := newServer(emulator), newServer(emulator.Admin())
+	defer api.Close()   //nolint:errcheck // The program ends.
+	defer admin.Close() //nolint:errcheck // The program ends.
+
+	ca, err := jupicotest.NewCA()
+	if err != nil {
 		return err
+	}
+	certificate, err := ca.Issue(o.hosts...)
+	if err != nil {
+		return fmt.Errorf("%w; check --hosts", err)
+	}
+	api.TLSConfig = jupicotest.ServerTLS(certificate)
+	// The CA file is written only now that both ports are ours: another emulator may use them, and the same file.
+	//nolint:gosec // anybody may read it: it is a certificate without its key
+	if err := os.WriteFile(o.caFile, ca.PEM(), 0o644); err != nil {
+		return fmt.Errorf("cannot write the CA certificate: %w; choose another file with --ca-file", err)
 	}
 
 	failed := make(chan error, 2)
@@ -102,35 +105,91 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	case <-ctx.Done():
 		return nil
 	case err := <-failed:
-		return fmt.Errorf("the server ended by itself: %w; start it again", err)
+		return fmt.Errorf("the server stopped: %w; start it again", err)
 	}
 }
 
-// newServer returns a server that keeps what its clients do wrong to itself.
+// newServer returns a server that does not log the mistakes of its clients.
 func newServer(h http.Handler) *http.Server {
 	return &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0)}
 }
 
-// closeAll does not look at errors: the program ends, and a server has closed its listener already.
-func closeAll(closers ...io.Closer) {
-	for _, closer := range closers {
-		_ = closer.Close()
-	}
+// options holds the settings from the command line.
+type options struct {
+	listen             string
+	adminListen        string
+	caFile             string
+	hosts              []string
+	accept             jupicotest.Forms
+	authenticateNobody bool
 }
 
-// makeTLS makes a certificate authority, writes its certificate to a file, and issues the server's certificate.
-func makeTLS(o options) (*tls.Config, error) {
-	ca, err := jupicotest.NewCA()
+// parseFlags returns flag.ErrHelp after describing the flags.
+func parseFlags(args []string, stdout io.Writer) (options, error) {
+	var o options
+	var hosts, accept string
+	flags := flag.NewFlagSet("jupico-emulator", flag.ContinueOnError)
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:8443", "`address` of the API, which is HTTPS only")
+	flags.StringVar(&o.adminListen, "admin-listen", "127.0.0.1:8081",
+		"loopback `address` of the admin API, which is plain HTTP and authenticates nobody")
+	flags.StringVar(&o.caFile, "ca-file", "jupico-emulator-ca.crt",
+		"`file` to write the CA certificate to (PEM); a new one is made at each start")
+	flags.StringVar(&hosts, "hosts", "", "comma-separated `names` (DNS, IP) for the server's certificate, besides "+
+		"localhost, 127.0.0.1, ::1 and sandbox-platform.jupico.com")
+	flags.StringVar(&accept, "accept", "TrailingNewline",
+		"token `form` that the published account accepts: Standard, TrailingNewline or Both")
+	flags.BoolVar(&o.authenticateNobody, "authenticate-nobody", false, "accept every GET /status, with any token or none")
+	flags.SetOutput(io.Discard) // main prints the error
+	flags.Usage = func() {}
+
+	err := flags.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = fmt.Fprintln(stdout, "jupico-emulator serves an imitation of Jupico's GET /status. Flags:")
+		flags.SetOutput(stdout)
+		flags.PrintDefaults()
+		return o, err
+	case err != nil:
+		return o, fmt.Errorf("%w; see --help", err)
+	case flags.NArg() > 0:
+		return o, fmt.Errorf("unexpected argument %q: there are only flags; see --help", flags.Arg(0))
+	}
+	if o.accept, err = jupicotest.ParseForms(accept); err != nil {
+		return o, fmt.Errorf("--accept: %w", err)
+	}
+	if o.hosts, err = parseHosts(hosts); err != nil {
+		return o, err
+	}
+	o.adminListen, err = parseLoopback(o.adminListen)
+	return o, err
+}
+
+// parseHosts returns the names for the certificate: the usual ones and those in the comma-separated list.
+func parseHosts(list string) ([]string, error) {
+	hosts := []string{"localhost", "127.0.0.1", "::1", "sandbox-platform.jupico.com"}
+	for host := range strings.SplitSeq(list, ",") {
+		host = strings.TrimSpace(host)
+		if host == "" {
+			continue
+		}
+		if net.ParseIP(host) == nil && strings.ContainsAny(host, ":/ ") {
+			return nil, fmt.Errorf("--hosts: %q is not a DNS name or IP address: give no scheme and no port", host)
+		}
+		hosts = append(hosts, host)
+	}
+	return hosts, nil
+}
+
+// parseLoopback checks an address, and returns it with its name resolved, so that the program listens on the address
+// that was checked.
+func parseLoopback(address string) (string, error) {
+	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return nil, err
+		return "", fmt.Errorf("--admin-listen: %w; give a host and a port, such as 127.0.0.1:8081", err)
 	}
-	cert, err := ca.Issue(o.hosts...)
-	if err != nil {
-		return nil, fmt.Errorf("%w; check --hosts", err)
+	if !resolved.IP.IsLoopback() {
+		return "", fmt.Errorf("--admin-listen: %s is not a loopback address, but anybody who reaches the admin API "+
+			"controls the emulator; use 127.0.0.1:%d", address, resolved.Port)
 	}
-	//nolint:gosec // anybody may read it: it is a certificate, without its key
-	if err := os.WriteFile(o.caFile, ca.PEM(), 0o644); err != nil {
-		return nil, fmt.Errorf("cannot write the CA certificate: %w; choose another file with --ca-file", err)
-	}
-	return jupicotest.ServerTLS(cert), nil
+	return resolved.String(), nil
 }

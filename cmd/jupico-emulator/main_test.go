@@ -20,7 +20,7 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 )
 
-// program is the program, running within the test.
+// program is the emulator, running in the test's process.
 type program struct {
 	t      *testing.T
 	api    string // base URL
@@ -28,26 +28,26 @@ type program struct {
 	caFile string
 	client *http.Client
 	stop   context.CancelFunc
-	ended  <-chan error
+	ended  <-chan int // the exit code
 }
 
-// start runs the program on free ports until the end of the test, or until it is stopped.
+// start runs the program on free ports until the test ends or stops it.
 func start(t *testing.T, args ...string) *program {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	caFile := filepath.Join(t.TempDir(), "ca.crt")
 	stdout, stdoutWriter := io.Pipe()
-	ended := make(chan error, 1)
+	ended := make(chan int, 1)
 	go func() {
 		args := append([]string{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file=" + caFile}, args...)
-		err := run(ctx, args, stdoutWriter)
-		_ = stdoutWriter.CloseWithError(err) // so that the reader does not wait for a line that never comes
-		ended <- err
+		code, err := run(ctx, args, stdoutWriter)
+		_ = stdoutWriter.CloseWithError(err) // so that readURL does not wait for ever
+		ended <- code
 		close(ended)
 	}()
 	t.Cleanup(func() {
 		stop()
-		for range ended { // the channel is closed at the end
+		for range ended { // run has returned when the channel is closed
 		}
 	})
 	lines := bufio.NewReader(stdout)
@@ -71,7 +71,7 @@ func readURL(t *testing.T, lines *bufio.Reader, prefix string) string {
 	return url
 }
 
-// newClient returns a client that trusts the CA in that file only, and expects that server name unless it is "".
+// newClient returns a client that trusts only the CA in the file. It expects the server name, unless that is empty.
 func newClient(t *testing.T, caFile, serverName string) *http.Client {
 	t.Helper()
 	pem, err := os.ReadFile(caFile)
@@ -90,7 +90,7 @@ func newClient(t *testing.T, caFile, serverName string) *http.Client {
 	return &http.Client{Transport: transport}
 }
 
-// status returns the HTTP status of a proper request with that token.
+// status sends a correct request with the token, and returns the HTTP status.
 func (p *program) status(baseURL, token string) int {
 	p.t.Helper()
 	response, err := p.send(baseURL, token)
@@ -125,22 +125,22 @@ func (p *program) command(path, body string) {
 	}
 	_ = response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		p.t.Fatalf("%s %s is answered with %s", path, body, response.Status)
+		p.t.Fatalf("the answer to %s %s is %s", path, body, response.Status)
 	}
 }
 
-func TestTheAPIIsServedOverTLSAndTheAdminAPIBesideIt(t *testing.T) {
+func TestTheAPIIsServedOverTLSAndTheAdminAPIOnAPortOfItsOwn(t *testing.T) {
 	p := start(t)
 	if got := p.status(p.api, jupicotest.PublishedAPIKey); got != http.StatusOK {
-		t.Errorf("the published key is answered with %d", got)
+		t.Errorf("the answer to the published key is %d", got)
 	}
 	p.command("/revoke", `{"name":"demoApiUser"}`)
 	if got := p.status(p.api, jupicotest.PublishedAPIKey); got != http.StatusUnauthorized {
-		t.Errorf("the revoked key is answered with %d", got)
+		t.Errorf("the answer to the revoked key is %d", got)
 	}
 	p.command("/reset", "")
 	if got := p.status(p.api, jupicotest.PublishedAPIKey); got != http.StatusOK {
-		t.Errorf("after the reset the published key is answered with %d", got)
+		t.Errorf("after the reset, the answer to the published key is %d", got)
 	}
 }
 
@@ -148,11 +148,11 @@ func TestPlainHTTPIsNotAccepted(t *testing.T) {
 	p := start(t)
 	plain := "http" + strings.TrimPrefix(p.api, "https")
 	if got := p.status(plain, jupicotest.PublishedAPIKey); got != http.StatusBadRequest {
-		t.Errorf("plain HTTP is answered with %d, want 400", got)
+		t.Errorf("the answer to plain HTTP is %d, want 400", got)
 	}
 }
 
-func TestTheFormsOfThePublishedAccountAreChosen(t *testing.T) {
+func TestAFlagChoosesTheFormsOfThePublishedAccount(t *testing.T) {
 	tests := []struct {
 		name                      string
 		args                      []string
@@ -169,10 +169,10 @@ func TestTheFormsOfThePublishedAccountAreChosen(t *testing.T) {
 			p := start(t, test.args...)
 			for range 2 { // the second time after a reset
 				if got := p.status(p.api, jupicotest.PublishedStandardToken); got != test.wantStandard {
-					t.Errorf("the standard token is answered with %d, want %d", got, test.wantStandard)
+					t.Errorf("the answer to the standard token is %d, want %d", got, test.wantStandard)
 				}
 				if got := p.status(p.api, jupicotest.PublishedAPIKey); got != test.wantNewline {
-					t.Errorf("the published key is answered with %d, want %d", got, test.wantNewline)
+					t.Errorf("the answer to the published key is %d, want %d", got, test.wantNewline)
 				}
 				p.command("/reset", "")
 			}
@@ -180,7 +180,7 @@ func TestTheFormsOfThePublishedAccountAreChosen(t *testing.T) {
 	}
 }
 
-func TestTheCertificateHoldsTheUsualHostsAndThoseAskedFor(t *testing.T) {
+func TestTheCertificateHasTheUsualHostsAndThoseOfTheFlag(t *testing.T) {
 	p := start(t, "--hosts=gateway.example, 10.1.2.3,")
 	wanted := map[string]bool{
 		"localhost": true, "127.0.0.1": true, "::1": true, "sandbox-platform.jupico.com": true,
@@ -193,12 +193,12 @@ func TestTheCertificateHoldsTheUsualHostsAndThoseAskedFor(t *testing.T) {
 			_ = response.Body.Close()
 		}
 		if (err == nil) != want {
-			t.Errorf("as %s the server is answered with %v", host, err)
+			t.Errorf("a client that expects %s gets %v", host, err)
 		}
 	}
 }
 
-// TestASignalEndsTheProgramInSpiteOfHangingRequests fails by never ending.
+// If TestASignalEndsTheProgramInSpiteOfHangingRequests fails, it never ends.
 func TestASignalEndsTheProgramInSpiteOfHangingRequests(t *testing.T) {
 	p := start(t)
 	p.command("/fault", `{"hang":true,"status":200}`)
@@ -206,10 +206,10 @@ func TestASignalEndsTheProgramInSpiteOfHangingRequests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close() //nolint:errcheck // It is broken off.
+	defer response.Body.Close() //nolint:errcheck // It ends early.
 	p.stop()
-	if err := <-p.ended; exitCode(err) != 0 {
-		t.Errorf("the program ended with %v", err)
+	if code := <-p.ended; code != 0 {
+		t.Errorf("the program ended with the exit code %d", code)
 	}
 	if body, err := io.ReadAll(response.Body); err == nil {
 		t.Errorf("the hanging request was answered with %q", body)
@@ -229,10 +229,10 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		want string
 	}{
 		{"flag", []string{"--port=1"}, "flag provided but not defined: -port; see --help"},
-		{"argument", []string{"serve"}, `unexpected argument "serve": everything is a flag; see --help`},
-		{"form", []string{"--accept=Any"}, "--accept: a token form must be given, and be Standard, TrailingNewline or Both"},
-		{"host", []string{"--hosts=https://a.example"}, `--hosts: "https://a.example" is no DNS name or IP address`},
-		{"host with port", []string{"--hosts=a.example:1"}, `--hosts: "a.example:1" is no DNS name or IP address`},
+		{"argument", []string{"serve"}, `unexpected argument "serve": there are only flags; see --help`},
+		{"form", []string{"--accept=Any"}, "--accept: a token form is required: Standard, TrailingNewline or Both"},
+		{"host", []string{"--hosts=https://a.example"}, `--hosts: "https://a.example" is not a DNS name or IP address`},
+		{"host with port", []string{"--hosts=a.example:1"}, `--hosts: "a.example:1" is not a DNS name or IP address`},
 		{"admin address", []string{"--admin-listen=127.0.0.1"}, "missing port in address; give a host and a port"},
 		{"every interface", []string{"--admin-listen=:8081"}, ":8081 is not a loopback address"},
 		{"every IPv4 interface", []string{"--admin-listen=0.0.0.0:8081"}, "0.0.0.0:8081 is not a loopback address"},
@@ -241,15 +241,15 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := run(stopped(t), test.args, io.Discard)
-			if exitCode(err) != 2 || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v and exit code %d, want %s and 2", err, exitCode(err), test.want)
+			code, err := run(stopped(t), test.args, io.Discard)
+			if code != 2 || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v and exit code %d, want %s and 2", err, code, test.want)
 			}
 		})
 	}
 }
 
-// stopped returns a context in which the program ends at once if it ever begins to serve.
+// stopped returns a cancelled context, so that the program ends at once even if it starts to serve.
 func stopped(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -257,7 +257,7 @@ func stopped(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestWhatCannotBeServedIsExplained(t *testing.T) {
+func TestAFailedStartIsExplained(t *testing.T) {
 	occupied, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -277,9 +277,9 @@ func TestWhatCannotBeServedIsExplained(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			free := []string{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file=" + caFile}
-			err := run(stopped(t), append(free, test.args...), io.Discard)
-			if exitCode(err) != 1 || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("got %v and exit code %d, want %s and 1", err, exitCode(err), test.want)
+			code, err := run(stopped(t), append(free, test.args...), io.Discard)
+			if code != 1 || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v and exit code %d, want %s and 1", err, code, test.want)
 			}
 			if _, err := os.Stat(caFile); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("the CA file was written: %v", err)
@@ -290,8 +290,8 @@ func TestWhatCannotBeServedIsExplained(t *testing.T) {
 
 func TestHelpDescribesEveryFlag(t *testing.T) {
 	var stdout strings.Builder
-	if err := run(stopped(t), []string{"--help"}, &stdout); exitCode(err) != 0 {
-		t.Errorf("got %v", err)
+	if code, err := run(stopped(t), []string{"--help"}, &stdout); code != 0 {
+		t.Errorf("got %v and exit code %d", err, code)
 	}
 	for _, flag := range []string{"listen", "admin-listen", "ca-file", "hosts", "accept", "authenticate-nobody"} {
 		if !strings.Contains(stdout.String(), "  -"+flag) {

@@ -4,13 +4,21 @@
 package main
 
 import (
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 func TestCallsAreCountedByVerbAndResource(t *testing.T) {
@@ -21,7 +29,7 @@ apiserver_request_total{code="200",resource="jupicocredentials",subresource="sta
 apiserver_request_total_other{code="200",resource="secrets",subresource="",verb="GET"} 9
 `
 	got := calls{}
-	err := samples([]byte(exposition), "apiserver_request_total", func(labels map[string]string, value float64) {
+	err := forEachSample([]byte(exposition), "apiserver_request_total", func(labels map[string]string, value float64) {
 		got[labels["verb"]+" "+labels["resource"]+"/"+labels["subresource"]] += value
 	})
 	want := calls{"GET secrets/": 4, "PATCH jupicocredentials/status": 12}
@@ -94,29 +102,109 @@ func TestAPlotIsAPictureOfTheMedians(t *testing.T) {
 	}
 }
 
-func TestARateIsTooHighWhereNoTimesOfTheCountsAllowForIt(t *testing.T) {
+func TestABucketIsExceededOnlyWhereNoTimesOfTheCountsAllowForThem(t *testing.T) {
 	at := func(ms int) time.Time { return time.UnixMilli(1_000_000 + int64(ms)) }
 	for name, row := range map[string]struct {
-		later float64 // the count of what came after the burst, a second later
+		count float64 // a second after the burst
 		over  float64
 	}{
-		"as many as were filled in":           {110, 0},
-		"as many as the answers' times allow": {113, 0},
-		"more than that":                      {115, 2},
+		"as many as were added":                 {110, 0},
+		"as many as the times of counts permit": {113, 0},
+		"more than that":                        {115, 2},
 	} {
-		w := rateWatch{qps: 10, burst: 100}
-		w.look(0, at(0), at(0))
-		w.look(100, at(0), at(100))
-		w.look(row.later, at(1200), at(1300))
-		if w.over != row.over {
-			t.Errorf("%s: %v are too many, want %v", name, w.over, row.over)
+		c := bucketCheck{qps: 10, burst: 100}
+		c.add(0, at(0), at(0))
+		c.add(100, at(0), at(100))
+		c.add(row.count, at(1200), at(1300))
+		if c.over != row.over {
+			t.Errorf("%s: %v are too many, want %v", name, c.over, row.over)
 		}
 	}
-	idle := rateWatch{qps: 10, burst: 100}
-	idle.look(0, at(0), at(0))
-	idle.look(0, at(10_000), at(10_000))
-	idle.look(105, at(10_000), at(10_000))
+	idle := bucketCheck{qps: 10, burst: 100}
+	idle.add(0, at(0), at(0))
+	idle.add(0, at(10_000), at(10_000))
+	idle.add(105, at(10_000), at(10_000))
 	if idle.over != 5 {
-		t.Errorf("after a rest, %v are too many, want 5", idle.over)
+		t.Errorf("after a pause, %v are too many, want 5", idle.over)
+	}
+}
+
+func TestTheLoopOfChecksPatchesWhatAnUnchangedCheckChanges(t *testing.T) {
+	before := usualStatus(&corev1.Secret{}, &corev1.Secret{}, "https://jupico.test")
+	now := before.LastCheckTime.Add(time.Hour)
+	resource := checkedResource{
+		resourceVersion: "7", interval: time.Minute, credentials: slices.Clone(before.Credentials),
+	}
+	patch, err := resource.statusPatch(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	after := before.DeepCopy()
+	checked, next := metav1.NewTime(now), metav1.NewTime(now.Add(time.Minute))
+	after.LastCheckTime, after.NextCheckTime = &checked, &next
+	after.Deployed.LastAcceptedTime = &checked
+	record := &after.Credentials[0].CheckRecord
+	record.LastCheckTime, record.NextCheckTime, record.LastAcceptedTime = &checked, &next, &checked
+	object := func(version string, status any) []byte {
+		content, err := json.Marshal(map[string]any{
+			"metadata": map[string]any{"resourceVersion": version}, "status": status,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return content
+	}
+	want, err := jsonpatch.CreateMergePatch(object("6", before), object("7", after))
+	if err != nil || !jsonpatch.Equal(patch, want) {
+		t.Errorf("got %s, want %s (%v)", patch, want, err)
+	}
+}
+
+func TestTheRuntimeEnvironmentIsThatOfTheManifest(t *testing.T) {
+	const others = `apiVersion: v1
+kind: Namespace
+metadata:
+  name: system
+---
+apiVersion: apps/v1
+kind: Deployment
+spec:
+  template:
+    spec:
+      containers:
+      - name: manager
+        env:
+        - name: HTTPS_PROXY
+          value: http://proxy.test
+`
+	const both = `        - name: GOMAXPROCS
+          value: "1"
+        - name: GOMEMLIMIT
+          value: 230MiB
+`
+	const fromLimits = `        - name: GOMAXPROCS
+          value: "1"
+        - name: GOMEMLIMIT
+          valueFrom:
+            resourceFieldRef:
+              resource: limits.memory
+`
+	for name, row := range map[string]struct {
+		manifests string
+		want      []string
+	}{
+		"both are literal":            {others + both, []string{"GOMAXPROCS=1", "GOMEMLIMIT=230MiB"}},
+		"one has no value of its own": {others + fromLimits, nil},
+		"neither is set":              {others, nil},
+	} {
+		path := filepath.Join(t.TempDir(), "manager.yaml")
+		if err := os.WriteFile(path, []byte(row.manifests), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readRuntimeEnvironment(path)
+		if !slices.Equal(got, row.want) || (err == nil) != (row.want != nil) {
+			t.Errorf("%s: got %q and %v, want %q", name, got, err, row.want)
+		}
 	}
 }

@@ -18,28 +18,28 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// calls counts requests to the API server: "get secrets" and so on.
+// calls counts requests to the API server by verb and resource, such as "get secrets".
 type calls map[string]float64
 
-// countedResources are those that the operator works with. The API server's own requests are about others, but for
-// ConfigMaps, of which it reads some now and then.
+// countedResources are those that the operator uses. The API server's own requests are for others, except that it reads
+// some ConfigMaps now and then.
 var countedResources = []string{"secrets", "configmaps", "jupicocredentials", "events"}
 
-// sample is a line of an exposition: its labels, and its value.
+// sampleLine matches the name, the labels and the value of a metric, and label matches one of the labels.
 var (
-	sample = regexp.MustCompile(`^(\w+)\{(.*)\} (\S+)$`)
-	label  = regexp.MustCompile(`(\w+)="([^"]*)"`)
+	sampleLine = regexp.MustCompile(`^(\w+)\{(.*)\} (\S+)$`)
+	label      = regexp.MustCompile(`(\w+)="([^"]*)"`)
 )
 
-// samples calls back with each sample of a metric.
-func samples(exposition []byte, name string, each func(labels map[string]string, value float64)) error {
+// forEachSample calls do for each sample of a metric in the Prometheus text format.
+func forEachSample(exposition []byte, name string, do func(labels map[string]string, value float64)) error {
 	lines := bufio.NewScanner(bytes.NewReader(exposition))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		if !strings.HasPrefix(lines.Text(), name+"{") {
 			continue
 		}
-		match := sample.FindStringSubmatch(lines.Text())
+		match := sampleLine.FindStringSubmatch(lines.Text())
 		if match == nil {
 			continue
 		}
@@ -51,66 +51,82 @@ func samples(exposition []byte, name string, each func(labels map[string]string,
 		for _, pair := range label.FindAllStringSubmatch(match[2], -1) {
 			labels[pair[1]] = pair[2]
 		}
-		each(labels, value)
+		do(labels, value)
 	}
 	return lines.Err()
 }
 
-// countCalls asks the API server which requests it has served. A watch counts when it ends.
-func (b *bench) countCalls(ctx context.Context) (calls, error) {
+// getRaw returns what the API server answers to the administrator's GET of a path.
+func (b *bench) getRaw(ctx context.Context, path string) ([]byte, error) {
 	clients, err := kubernetes.NewForConfig(b.config)
 	if err != nil {
 		return nil, err
 	}
-	exposition, err := clients.Discovery().RESTClient().Get().AbsPath("/metrics").DoRaw(ctx)
+	return clients.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+}
+
+// countCalls asks the API server which requests it has served. A watch counts when it ends.
+func (b *bench) countCalls(ctx context.Context) (calls, error) {
+	exposition, err := b.getRaw(ctx, "/metrics")
 	if err != nil {
 		return nil, err
 	}
 	counted := calls{}
-	err = samples(exposition, "apiserver_request_total", func(labels map[string]string, value float64) {
+	err = forEachSample(exposition, "apiserver_request_total", func(labels map[string]string, value float64) {
 		if !slices.Contains(countedResources, labels["resource"]) {
 			return
 		}
-		what := labels["resource"]
+		resource := labels["resource"]
 		if labels["subresource"] != "" {
-			what += "/" + labels["subresource"]
+			resource += "/" + labels["subresource"]
 		}
-		counted[strings.ToLower(labels["verb"])+" "+what] += value
+		counted[strings.ToLower(labels["verb"])+" "+resource] += value
 	})
 	return counted, err
 }
 
-// describeSizes says how large the objects of a fleet are, in the JSON that the API server serves.
-func (b *bench) describeSizes(ctx context.Context, f *fleet) error {
-	clients, err := kubernetes.NewForConfig(b.config)
+// patchBytes asks the API server how many bytes all patches of resources had.
+func (b *bench) patchBytes(ctx context.Context) (bytes float64, err error) {
+	exposition, err := b.getRaw(ctx, "/metrics")
 	if err != nil {
-		return err
+		return 0, err
 	}
+	err = forEachSample(exposition, "apiserver_request_body_size_bytes_sum",
+		func(labels map[string]string, value float64) {
+			if labels["resource"] == resources.Resource && labels["verb"] == "patch" {
+				bytes += value
+			}
+		})
+	return bytes, err
+}
+
+// printSizes prints how large the objects of a fleet are in JSON.
+func (b *bench) printSizes(ctx context.Context, f *fleet) error {
 	var sizes []any
 	for _, path := range []string{
 		"/apis/credentials.jupico.dev/v1alpha1/namespaces/" + f.namespace + "/jupicocredentials/" + resourceName(0),
 		"/api/v1/namespaces/" + f.namespace + "/secrets/" + sourceName(0),
 		"/api/v1/namespaces/" + f.namespace + "/secrets/" + targetName(0),
 	} {
-		object, err := clients.Discovery().RESTClient().Get().AbsPath(path).DoRaw(ctx)
+		object, err := b.getRaw(ctx, path)
 		if err != nil {
 			return err
 		}
 		sizes = append(sizes, len(object))
 	}
-	b.say("A resource is %d bytes of JSON, its source %d, its target %d", sizes...)
+	b.logf("A resource has %d bytes of JSON, its source %d, its target %d", sizes...)
 	return nil
 }
 
-// since are the calls that came after others.
+// since returns the calls that were made after an earlier count.
 func (c calls) since(before calls) calls {
-	after := calls{}
-	for what, count := range c {
-		if count > before[what] {
-			after[what] = count - before[what]
+	made := calls{}
+	for call, count := range c {
+		if count > before[call] {
+			made[call] = count - before[call]
 		}
 	}
-	return after
+	return made
 }
 
 func (c calls) reads() float64 {
@@ -123,24 +139,24 @@ func (c calls) writes() float64 {
 
 func (c calls) sum(isCounted func(verb string) bool) float64 {
 	total := 0.0
-	for what, count := range c {
-		if verb, _, _ := strings.Cut(what, " "); isCounted(verb) {
+	for call, count := range c {
+		if verb, _, _ := strings.Cut(call, " "); isCounted(verb) {
 			total += count
 		}
 	}
 	return total
 }
 
-// perItem describes the calls for one of n.
+// perItem formats the calls divided by n.
 func (c calls) perItem(n float64) string {
 	var parts []string
-	for _, what := range slices.Sorted(maps.Keys(c)) {
-		parts = append(parts, strconv.FormatFloat(c[what]/n, 'f', 3, 64)+" "+what)
+	for _, call := range slices.Sorted(maps.Keys(c)) {
+		parts = append(parts, strconv.FormatFloat(c[call]/n, 'f', 3, 64)+" "+call)
 	}
 	return strings.Join(parts, ", ")
 }
 
-// countRequests asks the emulator how many requests it was sent.
+// countRequests asks the emulator how many requests it has received.
 func (b *bench) countRequests(ctx context.Context) (float64, error) {
 	body, err := get(ctx, b.adminURL+"/requests")
 	if err != nil {
@@ -152,14 +168,14 @@ func (b *bench) countRequests(ctx context.Context) (float64, error) {
 	return counts.Total, json.Unmarshal(body, &counts)
 }
 
-// countWork asks the operator how many checks and how many reconciles it made.
+// countWork asks the operator how many checks and reconciles it has made.
 func (b *bench) countWork(ctx context.Context) (checks, reconciles float64, err error) {
 	exposition, err := get(ctx, b.operator.metrics+"/metrics")
 	if err != nil {
 		return 0, 0, err
 	}
 	sum := func(name string) (total float64) {
-		err = errors.Join(err, samples(exposition, name, func(_ map[string]string, value float64) { total += value }))
+		err = errors.Join(err, forEachSample(exposition, name, func(_ map[string]string, value float64) { total += value }))
 		return total
 	}
 	checks, reconciles = sum("jupico_checks_total"), sum("controller_runtime_reconcile_total")

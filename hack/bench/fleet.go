@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -18,15 +17,15 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// atOnce is how many things are done at the same time, by the loop too.
-const atOnce = 32
+// parallelism is the number of goroutines that create objects, in the bare loop too.
+const parallelism = 32
 
-// fleet is a number of resources in a namespace of their own, each with a source and a login of its own.
+// fleet is a number of resources in one namespace, each with a source and a login of its own.
 type fleet struct {
 	namespace string
 	size      int
-	interval  time.Duration
-	watch     *observer
+	interval  time.Duration // spec.checkInterval
+	observer  *observer
 }
 
 func resourceName(i int) string { return fmt.Sprintf("r%05d", i) }
@@ -37,42 +36,34 @@ func (f *fleet) username(i int) string { return fmt.Sprintf("%s-%05d", f.namespa
 
 func password(i, edition int) string { return fmt.Sprintf("pass-%05d-%d", i, edition) }
 
-// each does something for each of a range of numbers, many at once.
-func each(ctx context.Context, from, to int, do func(ctx context.Context, i int) error) error {
+// forEach calls do for each number of a range, in parallel. It stops at the first error.
+func forEach(ctx context.Context, from, to int, do func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	var next atomic.Int64
-	next.Store(int64(from))
-	for range atOnce {
-		group.Go(func() error {
-			for i := int(next.Add(1)) - 1; i < to; i = int(next.Add(1)) - 1 {
-				if err := do(ctx, i); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	group.SetLimit(parallelism)
+	for i := from; i < to && ctx.Err() == nil; i++ {
+		group.Go(func() error { return do(ctx, i) })
 	}
 	return group.Wait()
 }
 
-// newFleet creates resources and all that they need.
+// newFleet creates a namespace with resources and their sources, and begins to observe the resources.
 func (b *bench) newFleet(ctx context.Context, namespace string, size int, interval time.Duration) (*fleet, error) {
 	f := &fleet{namespace: namespace, interval: interval}
 	err := b.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
 	if err != nil {
 		return nil, err
 	}
-	if f.watch, err = b.observe(ctx, namespace); err != nil {
+	if f.observer, err = b.observe(ctx, namespace); err != nil {
 		return nil, err
 	}
-	return f, b.grow(ctx, f, size)
+	return f, b.growFleet(ctx, f, size)
 }
 
-// grow makes a fleet larger.
-func (b *bench) grow(ctx context.Context, f *fleet, size int) error {
+// growFleet creates resources until the fleet has the size.
+func (b *bench) growFleet(ctx context.Context, f *fleet, size int) error {
 	from := f.size
 	f.size = size
-	err := each(ctx, from, size, func(ctx context.Context, i int) error {
+	err := forEach(ctx, from, size, func(ctx context.Context, i int) error {
 		if err := b.addAccount(ctx, f, i, 0); err != nil {
 			return err
 		}
@@ -85,15 +76,18 @@ func (b *bench) grow(ctx context.Context, f *fleet, size int) error {
 	if err != nil {
 		return err
 	}
-	return each(ctx, from, size, func(ctx context.Context, i int) error { return b.admin.Create(ctx, b.resource(f, i)) })
+	return forEach(ctx, from, size, func(ctx context.Context, i int) error {
+		return b.admin.Create(ctx, b.newResource(f, i))
+	})
 }
 
+// addAccount makes the emulator accept a password of a resource's login.
 func (b *bench) addAccount(ctx context.Context, f *fleet, i, edition int) error {
-	return b.steer(ctx, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`,
+	return b.postAdmin(ctx, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`,
 		f.username(i), password(i, edition)))
 }
 
-func (b *bench) resource(f *fleet, i int) *v1alpha1.JupicoCredential {
+func (b *bench) newResource(f *fleet, i int) *v1alpha1.JupicoCredential {
 	return &v1alpha1.JupicoCredential{
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: resourceName(i)},
 		Spec: v1alpha1.JupicoCredentialSpec{
@@ -108,34 +102,32 @@ func (b *bench) resource(f *fleet, i int) *v1alpha1.JupicoCredential {
 	}
 }
 
-// removals is how often objects are deleted that are still there: what is large takes longer than the API server gives
-// a request, which it ends in more ways than one.
-const removals = 5
+// deleteAttempts is how often the rest of a large collection is deleted: the API server breaks off a request that takes
+// too long, and reports that with various errors.
+const deleteAttempts = 5
 
-// remove deletes a fleet and what the operator made of it, both kinds at once, since the API server deletes the objects
-// of one kind one after the other.
-func (b *bench) remove(ctx context.Context, f *fleet) error {
-	f.watch.stop()
-	group, ctx := errgroup.WithContext(ctx)
+// deleteFleet deletes a fleet and the targets that the operator made.
+func (b *bench) deleteFleet(ctx context.Context, f *fleet) error {
+	f.observer.stop()
 	for _, kind := range []client.Object{&v1alpha1.JupicoCredential{}, &corev1.Secret{}} {
-		group.Go(func() error {
-			var err error
-			for range removals {
-				if err = b.admin.DeleteAllOf(ctx, kind, client.InNamespace(f.namespace)); err == nil {
-					break
-				}
+		var err error
+		for range deleteAttempts {
+			if err = b.admin.DeleteAllOf(ctx, kind, client.InNamespace(f.namespace)); err == nil {
+				break
 			}
+		}
+		if err != nil {
 			return err
-		})
+		}
 	}
-	return group.Wait()
+	return nil
 }
 
-// dismiss stops the operator and removes the fleet that a part left.
-func (b *bench) dismiss(ctx context.Context) error {
+// reset stops the operator and deletes the fleet that a part left.
+func (b *bench) reset(ctx context.Context) error {
 	err := b.stopOperator()
 	if b.fleet != nil {
-		err = errors.Join(err, b.remove(ctx, b.fleet))
+		err = errors.Join(err, b.deleteFleet(ctx, b.fleet))
 		b.fleet = nil
 	}
 	return err

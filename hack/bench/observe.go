@@ -20,17 +20,17 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// observer knows how the resources of a namespace are, and which tokens its targets hold.
+// observer watches the resources of a namespace and, if told to, the tokens in its Secrets.
 type observer struct {
 	mu      sync.Mutex
-	states  map[string]string // "True/Accepted", by resource
-	counts  map[string]int    // of the states
+	states  map[string]string // of Ready, such as "True/Accepted", by resource
+	counts  map[string]int    // of resources, by state
 	tokens  map[string]token  // by Secret
-	changed chan struct{}     // closed at the next change
+	changed chan struct{}     // is closed at the next change
 	cancel  context.CancelFunc
 }
 
-// token is what a Secret holds, and since when that is known.
+// token is the token in a Secret, and when it was seen first.
 type token struct {
 	value string
 	since time.Time
@@ -46,26 +46,26 @@ func (b *bench) observe(ctx context.Context, namespace string) (*observer, error
 	return o, b.follow(ctx, o, &v1alpha1.JupicoCredentialList{}, namespace)
 }
 
-// observeTargets begins to watch Secrets too.
+// observeTargets begins to watch the Secrets of the namespace too.
 func (b *bench) observeTargets(ctx context.Context, f *fleet) error {
-	return b.follow(ctx, f.watch, &corev1.SecretList{}, f.namespace)
+	return b.follow(ctx, f.observer, &corev1.SecretList{}, f.namespace)
 }
 
 func (o *observer) stop() { o.cancel() }
 
-// follow watches until the context ends. The API server ends a watch after a while.
+// follow watches one kind until the context ends, and begins anew whenever the API server ends the watch.
 func (b *bench) follow(ctx context.Context, o *observer, kind client.ObjectList, namespace string) error {
-	begin := func() (watch.Interface, error) { return b.admin.Watch(ctx, kind, client.InNamespace(namespace)) }
-	watching, err := begin()
+	start := func() (watch.Interface, error) { return b.admin.Watch(ctx, kind, client.InNamespace(namespace)) }
+	watching, err := start()
 	if err != nil {
 		return err
 	}
 	go func() {
 		for ctx.Err() == nil {
 			for e := range watching.ResultChan() {
-				o.see(e)
+				o.record(e)
 			}
-			if again, err := begin(); err == nil {
+			if again, err := start(); err == nil {
 				watching = again
 			}
 		}
@@ -73,7 +73,7 @@ func (b *bench) follow(ctx context.Context, o *observer, kind client.ObjectList,
 	return nil
 }
 
-func (o *observer) see(e watch.Event) {
+func (o *observer) record(e watch.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch object := e.Object.(type) {
@@ -102,41 +102,45 @@ func stateOf(resource *v1alpha1.JupicoCredential) string {
 	return string(ready.Status) + "/" + ready.Reason
 }
 
+// waitTimeout is three times as long as a storm takes, which is the longest wait.
+const waitTimeout = 10 * time.Minute
+
+// accepted is the state of a resource whose token was accepted and delivered.
 const accepted = "True/Accepted"
 
-// wait returns once a condition holds, or fails when that is not so in time or the operator ends.
-func (o *observer) wait(ctx context.Context, b *bench, limit time.Duration, holds func() bool) error {
+// wait returns when the condition holds. It fails after the limit, and when the operator exits.
+func (o *observer) wait(ctx context.Context, b *bench, limit time.Duration, condition func() bool) error {
 	timeout := time.NewTimer(limit)
 	defer timeout.Stop()
-	var ended chan struct{}
+	var exited chan struct{}
 	if b.operator != nil {
-		ended = b.operator.Exited
+		exited = b.operator.Exited
 	}
 	for {
 		o.mu.Lock()
-		done, changed := holds(), o.changed
+		done, changed := condition(), o.changed
 		o.mu.Unlock()
 		if done {
 			return nil
 		}
 		select {
 		case <-changed:
-		case <-ended:
+		case <-exited:
 			return b.operator.Failure()
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timeout.C:
-			return fmt.Errorf("not within %s: %s", limit, o.describe())
+			return fmt.Errorf("waited %s in vain: %s", limit, o.describe())
 		}
 	}
 }
 
-// waitForAll waits until so many resources are in a state.
-func (o *observer) waitForAll(ctx context.Context, b *bench, limit time.Duration, state string, n int) error {
-	return o.wait(ctx, b, limit, func() bool { return o.counts[state] == n })
+// waitForAll waits until n resources are in a state.
+func (o *observer) waitForAll(ctx context.Context, b *bench, state string, n int) error {
+	return o.wait(ctx, b, waitTimeout, func() bool { return o.counts[state] == n })
 }
 
-// waitForToken waits until a target holds a token, and returns since when.
+// waitForToken waits until a target holds a token, and returns when it was seen first.
 func (o *observer) waitForToken(ctx context.Context, b *bench, name, want string) (time.Time, error) {
 	var since time.Time
 	err := o.wait(ctx, b, startTimeout, func() bool {

@@ -18,19 +18,19 @@ import (
 	"github.com/jupico-operator/jupico-operator/hack/process"
 )
 
-// operator is the operator's process.
+// operator is the process of the operator.
 type operator struct {
 	*process.Process
 
 	began    time.Time
-	metrics  string // its address
-	profiles string
+	metrics  string // base URL
+	profiles string // base URL
 }
 
-// fast raises the politeness bucket, for what is about the operator's own speed.
-var fast = []string{"--check-qps=5000", "--check-burst=5000"}
+// withoutLimit keeps the token bucket from limiting what is to show the operator's own speed.
+var withoutLimit = []string{"--check-qps=5000", "--check-burst=5000"}
 
-// startOperator starts the operator, with the flags that it has in a cluster and some more.
+// startOperator starts the operator with the environment of the manifest, the flags that it needs here, and others.
 func (b *bench) startOperator(flags ...string) error {
 	metrics, err := freeAddress()
 	if err != nil {
@@ -41,11 +41,11 @@ func (b *bench) startOperator(flags ...string) error {
 		return err
 	}
 	flags = append([]string{
-		"--kubeconfig=" + b.kubeconfig, "--allowed-endpoint=" + b.emulatorURL, "--health-probe-bind-address=0",
+		"--kubeconfig=" + b.operatorKubeconfig, "--allowed-endpoint=" + b.emulatorURL, "--health-probe-bind-address=0",
 		"--metrics-bind-address=" + metrics, "--metrics-secure=false", "--pprof-bind-address=" + profiles,
 	}, flags...)
-	// It trusts the emulator's authority as it would Jupico's, so that resources are as small as they mostly are.
-	environment := []string{"SSL_CERT_FILE=" + b.caFile}
+	// The operator trusts the emulator's authority as it would Jupico's, so that the resources need no CA reference.
+	environment := append([]string{"SSL_CERT_FILE=" + b.caFile}, b.runtimeEnvironment...)
 	began := time.Now()
 	p, err := process.Start("the operator", b.path("operator.log"), environment, b.managerPath, flags...)
 	if err != nil {
@@ -64,16 +64,16 @@ func (b *bench) stopOperator() error {
 	return err
 }
 
-// clockTicks is how many ticks of /proc/PID/stat make a second, on every Linux that Go runs on.
+// clockTicks is the number of ticks in /proc/PID/stat that make a second, on every Linux that Go runs on.
 const clockTicks = 100
 
-// cpu is the processor time that the operator has used.
-func (o *operator) cpu() (time.Duration, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.ID()))
+// processCPU returns the CPU time that a process has used.
+func processCPU(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
-	// The name, in parentheses, may hold anything.
+	// The second field is the program's name in parentheses, which may contain spaces.
 	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 	var ticks int64
 	for _, field := range fields[11:13] { // utime and stime
@@ -86,7 +86,7 @@ func (o *operator) cpu() (time.Duration, error) {
 	return time.Duration(ticks) * time.Second / clockTicks, nil
 }
 
-// memory is how much the operator has resident, and how much it had at most, in MiB.
+// memory returns the operator's RSS and its highest RSS, in MiB.
 func (o *operator) memory() (now, peak float64, err error) {
 	if now, err = o.proc("status", "VmRSS"); err != nil {
 		return 0, 0, err
@@ -95,10 +95,10 @@ func (o *operator) memory() (now, peak float64, err error) {
 	return now / 1024, peak / 1024, err
 }
 
-// received is how many bytes the operator has read, of which nearly all come from the network.
+// received returns the number of bytes that the operator has read, nearly all of them from the network.
 func (o *operator) received() (float64, error) { return o.proc("io", "rchar") }
 
-// proc reads a number of a file of /proc.
+// proc reads a number from a file in /proc.
 func (o *operator) proc(file, name string) (float64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", o.ID(), file))
 	if err != nil {
@@ -106,24 +106,24 @@ func (o *operator) proc(file, name string) (float64, error) {
 	}
 	match := regexp.MustCompile(`(?m)^` + name + `:\s+(\d+)`).FindSubmatch(content)
 	if match == nil {
-		return 0, fmt.Errorf("/proc/%d/%s says nothing of %s", o.ID(), file, name)
+		return 0, fmt.Errorf("/proc/%d/%s does not contain %s", o.ID(), file, name)
 	}
 	return strconv.ParseFloat(string(match[1]), 64)
 }
 
 var heapAlloc = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 
-// liveHeap is what the operator holds after a garbage collection, in KiB.
+// liveHeap returns the size of the operator's heap after a garbage collection, in KiB.
 func (o *operator) liveHeap(ctx context.Context) (float64, error) {
 	var least float64
-	for range 3 { // what was about to be let go is gone the next time
+	for range 3 { // the least of several, because work goes on meanwhile
 		profile, err := get(ctx, o.profiles+"/debug/pprof/heap?gc=1&debug=1")
 		if err != nil {
 			return 0, err
 		}
 		match := heapAlloc.FindSubmatch(profile)
 		if match == nil {
-			return 0, errors.New("the heap profile says nothing of HeapAlloc")
+			return 0, errors.New("the heap profile does not contain HeapAlloc")
 		}
 		bytes, err := strconv.ParseFloat(string(match[1]), 64)
 		if err != nil {
@@ -136,8 +136,8 @@ func (o *operator) liveHeap(ctx context.Context) (float64, error) {
 	return least / 1024, nil
 }
 
-// profile keeps profiles of the operator, where they are asked for: of the processor, in the background, and the heap.
-func (b *bench) profile(ctx context.Context, name string, lasting time.Duration) {
+// profile writes profiles of the operator's heap and, in the background, of its CPU, if the command line asks for them.
+func (b *bench) profile(ctx context.Context, name string, duration time.Duration) {
 	if b.profiles == "" || b.operator == nil {
 		return
 	}
@@ -147,9 +147,9 @@ func (b *bench) profile(ctx context.Context, name string, lasting time.Duration)
 			err = os.WriteFile(filepath.Join(b.profiles, name+"."+kind+".prof"), profile, 0o600)
 		}
 		if err != nil {
-			b.say("No profile: %v", err)
+			b.logf("Could not write a profile: %v", err)
 		}
 	}
-	go save("profile", fmt.Sprintf("?seconds=%d", max(1, int(lasting.Seconds()))))
+	go save("profile", fmt.Sprintf("?seconds=%d", max(1, int(duration.Seconds()))))
 	save("heap", "")
 }

@@ -16,27 +16,27 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// reactions is how many of each kind are measured, each with a resource of its own.
+// reactions is the number of changes of each kind. Each change is made to another resource.
 const reactions = 200
 
-// reaction is a kind of change, and what it should lead to.
+// reaction is a kind of change that the operator reacts to.
 type reaction struct {
 	name string
-	// latency of a check that the way leads over, which is not the operator's.
+	// latency of the checks in between, which is not the operator's time.
 	latency time.Duration
-	// act makes the change, and returns the token that the target is to hold.
-	act func(ctx context.Context, b *bench, f *fleet, i int) (string, error)
+	// change makes the change, and returns the token that the target should hold afterwards.
+	change func(ctx context.Context, b *bench, f *fleet, i int) (string, error)
 }
 
 var allReactions = []reaction{
 	{"source_changed", latency, changeSource},
 	{"target_deleted", 0, deleteTarget},
-	{"target_tampered", 0, tamper},
+	{"target_tampered", 0, tamperWithTarget},
 }
 
-// measureReaction changes one thing after another.
+// measureReaction makes one change after another, and waits for the operator each time.
 func measureReaction(ctx context.Context, b *bench) error {
-	if err := b.dismiss(ctx); err != nil {
+	if err := b.reset(ctx); err != nil {
 		return err
 	}
 	f, err := b.newFleet(ctx, "reaction", syncSize, usualInterval)
@@ -47,10 +47,10 @@ func measureReaction(ctx context.Context, b *bench) error {
 	if err := b.observeTargets(ctx, f); err != nil {
 		return err
 	}
-	if _, err := b.sync(ctx, f, fast...); err != nil {
+	if _, err := b.sync(ctx, f, withoutLimit...); err != nil {
 		return err
 	}
-	if _, err := f.watch.waitForToken(ctx, b, targetName(f.size-1), tokenOf(f, f.size-1, 0)); err != nil {
+	if _, err := f.observer.waitForToken(ctx, b, targetName(f.size-1), tokenOf(f, f.size-1, 0)); err != nil {
 		return err
 	}
 	worst := 0.0
@@ -72,17 +72,18 @@ func measureReaction(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// measure returns the time from before the change is sent until the target is seen as it should be, beyond the check.
+// measure returns the time in ms from before the change until the target is seen as it should be, without the latency.
 func (r reaction) measure(ctx context.Context, b *bench, f *fleet, i int) (float64, error) {
 	began := time.Now()
-	want, err := r.act(ctx, b, f, i)
+	want, err := r.change(ctx, b, f, i)
 	if err != nil {
 		return 0, err
 	}
-	since, err := f.watch.waitForToken(ctx, b, targetName(i), want)
-	return float64((since.Sub(began) - r.latency).Microseconds()) / 1000, err
+	since, err := f.observer.waitForToken(ctx, b, targetName(i), want)
+	return milliseconds(since.Sub(began) - r.latency), err
 }
 
+// tokenOf returns the token of an edition of a resource's password.
 func tokenOf(f *fleet, i, edition int) string {
 	return base64.StdEncoding.EncodeToString([]byte(f.username(i) + ":" + password(i, edition)))
 }
@@ -96,32 +97,33 @@ func changeSource(ctx context.Context, b *bench, f *fleet, i int) (string, error
 }
 
 func deleteTarget(ctx context.Context, b *bench, f *fleet, i int) (string, error) {
-	return tokenOf(f, i, 0), b.change(ctx, f, i, func(ctx context.Context) error {
+	return tokenOf(f, i, 0), b.changeTarget(ctx, f, i, func(ctx context.Context) error {
 		return b.admin.Delete(ctx, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
 			Namespace: f.namespace, Name: targetName(i),
 		}})
 	})
 }
 
-func tamper(ctx context.Context, b *bench, f *fleet, i int) (string, error) {
-	return tokenOf(f, i, 0), b.change(ctx, f, i, func(ctx context.Context) error {
+func tamperWithTarget(ctx context.Context, b *bench, f *fleet, i int) (string, error) {
+	return tokenOf(f, i, 0), b.changeTarget(ctx, f, i, func(ctx context.Context) error {
 		return b.patchSecret(ctx, f, targetName(i), `{"stringData":{"token":"tampered"}}`)
 	})
 }
 
-// change makes a change, and waits until it was seen: the observer must not take what was before for what comes after.
-func (b *bench) change(ctx context.Context, f *fleet, i int, do func(context.Context) error) error {
+// changeTarget makes a change, and waits until the observer has seen it: it must not take the old target for the
+// restored one.
+func (b *bench) changeTarget(ctx context.Context, f *fleet, i int, do func(context.Context) error) error {
 	name := targetName(i)
-	f.watch.mu.Lock()
-	before := f.watch.tokens[name]
-	f.watch.mu.Unlock()
+	f.observer.mu.Lock()
+	before := f.observer.tokens[name]
+	f.observer.mu.Unlock()
 	if before.value != tokenOf(f, i, 0) {
-		return fmt.Errorf("%s does not hold its token before it is changed", name)
+		return fmt.Errorf("%s did not hold its token before the change", name)
 	}
 	if err := do(ctx); err != nil {
 		return err
 	}
-	return f.watch.wait(ctx, b, startTimeout, func() bool { return f.watch.tokens[name] != before })
+	return f.observer.wait(ctx, b, startTimeout, func() bool { return f.observer.tokens[name] != before })
 }
 
 func (b *bench) patchSecret(ctx context.Context, f *fleet, name, patch string) error {

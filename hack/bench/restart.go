@@ -8,42 +8,42 @@ import (
 	"time"
 )
 
-// What changes while the operator is down: so many sources, as many targets, and so many resources that are new.
+// What changes while the operator is stopped: sources, as many targets, and new resources.
 const (
 	changedEach = 25
 	createdNew  = 50
 )
 
-// measureRestart stops the operator until every check is overdue, changes some things meanwhile, and looks how long it
-// takes until all that is new or changed is proven, while what is overdue waits for its turn.
+// measureRestart stops the operator until every check is overdue, and changes some resources meanwhile. It measures how
+// long the operator then takes for what is new or changed, while the overdue checks wait.
 func measureRestart(ctx context.Context, b *bench) error {
-	f, err := b.needFleet()
+	f, err := b.takeLargeFleet()
 	if err != nil {
 		return err
 	}
-	b.say("Waiting until every check is overdue")
+	b.logf("Waiting until every check is overdue")
 	if err := pause(ctx, f.interval); err != nil {
 		return err
 	}
-	if err := b.changeMuch(ctx, f); err != nil {
+	if err := b.changeSome(ctx, f); err != nil {
 		return err
 	}
 	before, err := b.countCalls(ctx)
 	if err != nil {
 		return err
 	}
-	excess := b.watchRate(ctx, defaultQPS, defaultBurst)
+	stopCounting := b.countAgainstBucket(ctx, defaultQPS, defaultBurst)
 	if err := b.startOperator(); err != nil {
 		return err
 	}
-	if err := f.watch.wait(ctx, b, syncTimeout, f.isCaughtUp); err != nil {
+	if err := f.observer.wait(ctx, b, waitTimeout, f.isCaughtUp); err != nil {
 		return err
 	}
 	b.add("restart_s_10000", time.Since(b.operator.began).Seconds(), "s", lower)
-	if err := pause(ctx, time.Until(b.operator.began.Add(settled))); err != nil {
+	if err := pause(ctx, time.Until(b.operator.began.Add(settleTime))); err != nil {
 		return err
 	}
-	total, over, err := excess()
+	total, over, err := stopCounting()
 	if err != nil {
 		return err
 	}
@@ -51,16 +51,16 @@ func measureRestart(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	used := after.since(before)
-	b.say("Calls in the first minute: %s", used.perItem(1))
+	made := after.since(before)
+	b.logf("Calls in the first minute: %s", made.perItem(1))
 	b.add("restart_checks_first_minute", total, "requests", lower)
 	b.add("restart_over_bucket", over, "requests", lower)
-	b.add("restart_calls_first_minute", used.reads()+used.writes(), "calls", lower)
+	b.add("restart_calls_first_minute", made.reads()+made.writes(), "calls", lower)
 	return nil
 }
 
-// changeMuch changes sources and targets, and makes new resources.
-func (b *bench) changeMuch(ctx context.Context, f *fleet) error {
+// changeSome changes sources and targets, and creates resources.
+func (b *bench) changeSome(ctx context.Context, f *fleet) error {
 	if err := b.observeTargets(ctx, f); err != nil {
 		return err
 	}
@@ -73,17 +73,18 @@ func (b *bench) changeMuch(ctx context.Context, f *fleet) error {
 			return err
 		}
 	}
-	return b.grow(ctx, f, f.size+createdNew)
+	return b.growFleet(ctx, f, f.size+createdNew)
 }
 
-// isCaughtUp reports whether all of that was dealt with.
+// isCaughtUp reports whether the targets of all that changeSome changed are right. The caller holds the observer's
+// lock.
 func (f *fleet) isCaughtUp() bool {
 	for i := range changedEach {
 		restored := changedEach + i
-		if f.watch.tokens[targetName(i)].value != tokenOf(f, i, 1) ||
-			f.watch.tokens[targetName(restored)].value != tokenOf(f, restored, 0) {
+		if f.observer.tokens[targetName(i)].value != tokenOf(f, i, 1) ||
+			f.observer.tokens[targetName(restored)].value != tokenOf(f, restored, 0) {
 			return false
 		}
 	}
-	return f.watch.counts[accepted] == f.size
+	return f.observer.counts[accepted] == f.size
 }

@@ -14,25 +14,29 @@ import (
 )
 
 const (
-	fleetSize    = 10_000
-	crowdSize    = 50_000
-	crowdBytes   = 4 << 10
-	crowdWatched = 5 * time.Minute
-	settled      = time.Minute
+	fleetSize = 10_000
+	// fleetInterval of the largest fleet is short, so that restart and storm need not wait long until checks are due.
+	fleetInterval = 2 * time.Minute
+	crowdSize     = 50_000
+	crowdBytes    = 4 << 10
+	// settleTime is how long the operator runs before its memory is read.
+	settleTime = time.Minute
+	// crowdTime is longer than the two minutes after which Go collects garbage at the latest.
+	crowdTime = 3 * time.Minute
 )
 
-// measureScale synchronises fleets of several sizes, and leaves one of the largest. That is compared with small ones
-// just before and after it, since the machine's speed drifts.
+// measureScale syncs fleets of several sizes, and leaves one of the largest. The large fleet is compared with the small
+// ones just before and after it, because the speed of a machine drifts.
 func measureScale(ctx context.Context, b *bench) error {
-	before, err := b.scale(ctx, "small-before", syncSize)
+	before, err := b.scale(ctx, "small-before", syncSize, usualInterval)
 	if err != nil {
 		return err
 	}
-	large, err := b.scale(ctx, "large", fleetSize)
+	large, err := b.scale(ctx, "large", fleetSize, usualInterval)
 	if err != nil {
 		return err
 	}
-	after, err := b.scale(ctx, "small-after", syncSize)
+	after, err := b.scale(ctx, "small-after", syncSize, usualInterval)
 	if err != nil {
 		return err
 	}
@@ -41,55 +45,55 @@ func measureScale(ctx context.Context, b *bench) error {
 	b.add("peak_rss_mib_10000", large.peak, "MiB", lower)
 	b.add("heap_kib_per_resource", (large.heap-before.heap)/(fleetSize-syncSize), "KiB", lower)
 
-	if _, err := b.scale(ctx, "half", fleetSize/2); err != nil {
+	if _, err := b.scale(ctx, "half", fleetSize/2, fleetInterval); err != nil {
 		return err
 	}
-	b.say("Creating as many again")
-	if err := b.grow(ctx, b.fleet, fleetSize); err != nil {
+	b.logf("Creating as many again")
+	if err := b.growFleet(ctx, b.fleet, fleetSize); err != nil {
 		return err
 	}
-	return b.fleet.watch.waitForAll(ctx, b, syncTimeout, accepted, fleetSize)
+	return b.fleet.observer.waitForAll(ctx, b, accepted, fleetSize)
 }
 
-// scale synchronises a new fleet in place of the last one.
-func (b *bench) scale(ctx context.Context, namespace string, size int) (point, error) {
-	if err := b.dismiss(ctx); err != nil {
+// scale syncs a new fleet in place of the last one.
+func (b *bench) scale(ctx context.Context, namespace string, size int, interval time.Duration) (point, error) {
+	if err := b.reset(ctx); err != nil {
 		return point{}, err
 	}
-	f, err := b.newFleet(ctx, namespace, size, usualInterval)
+	f, err := b.newFleet(ctx, namespace, size, interval)
 	if err != nil {
 		return point{}, err
 	}
 	b.fleet = f
-	s, err := b.sync(ctx, f, fast...)
+	result, err := b.sync(ctx, f, withoutLimit...)
 	if err != nil {
 		return point{}, err
 	}
-	p := s.point(size)
+	p := result.point(size)
 	if p.heap, err = b.operator.liveHeap(ctx); err != nil {
 		return point{}, err
 	}
-	b.say("%d: %.0f/s, %.2f ms CPU each, peak RSS %.0f MiB, live heap %.0f KiB, calls each: %s", size, p.rate, p.cpu,
-		p.peak, p.heap, s.calls.perItem(float64(size)))
+	b.logf("%d: %.0f/s, %.2f ms CPU each, peak RSS %.0f MiB, live heap %.0f KiB, calls each: %s", size, p.rate, p.cpu,
+		p.peak, p.heap, result.calls.perItem(float64(size)))
 	b.series.add(p)
 	return p, nil
 }
 
-// measureGrowth is what scale says of memory, in the little time that a quick run has.
+// measureGrowth measures the memory for each further resource in the short time of a quick run.
 func measureGrowth(ctx context.Context, b *bench) error {
 	f := b.fleet
 	if f == nil || b.operator == nil {
-		return errors.New("it builds on reaction")
+		return errors.New("it needs reaction before it")
 	}
 	before, err := b.operator.liveHeap(ctx)
 	if err != nil {
 		return err
 	}
 	from := f.size
-	if err := b.grow(ctx, f, 2*from); err != nil {
+	if err := b.growFleet(ctx, f, 2*from); err != nil {
 		return err
 	}
-	if err := f.watch.waitForAll(ctx, b, syncTimeout, accepted, f.size); err != nil {
+	if err := f.observer.waitForAll(ctx, b, accepted, f.size); err != nil {
 		return err
 	}
 	after, err := b.operator.liveHeap(ctx)
@@ -100,38 +104,37 @@ func measureGrowth(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// needFleet stops the operator on the fleet that scale left.
-func (b *bench) needFleet() (*fleet, error) {
+// takeLargeFleet returns the fleet that scale left, and stops its operator.
+func (b *bench) takeLargeFleet() (*fleet, error) {
 	if b.fleet == nil || b.fleet.size < fleetSize {
-		return nil, errors.New("it builds on scale")
+		return nil, errors.New("it needs scale before it")
 	}
 	return b.fleet, b.stopOperator()
 }
 
-// measureCrowd compares the operator's memory on the fleet without and with Secrets of others, and looks how long it
-// takes to come to the first resource.
+// measureCrowd compares the operator's memory without and with many Secrets that no resource refers to.
 func measureCrowd(ctx context.Context, b *bench) error {
-	f, err := b.needFleet()
+	f, err := b.takeLargeFleet()
 	if err != nil {
 		return err
 	}
-	alone, err := b.startAmong(ctx, f)
+	alone, err := b.measureSettled(ctx, f)
 	if err != nil {
 		return err
 	}
 	if err := b.stopOperator(); err != nil {
 		return err
 	}
-	b.say("Creating %d Secrets", crowdSize)
+	b.logf("Creating %d Secrets", crowdSize)
 	if err := b.createCrowd(ctx); err != nil {
 		return err
 	}
-	among, err := b.startAmong(ctx, f)
+	among, err := b.measureSettled(ctx, f)
 	if err != nil {
 		return err
 	}
 	b.profile(ctx, "crowd", time.Second)
-	if err := pause(ctx, crowdWatched-settled); err != nil {
+	if err := pause(ctx, crowdTime-settleTime); err != nil {
 		return err
 	}
 	later, peak, err := b.operator.memory()
@@ -146,16 +149,17 @@ func measureCrowd(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// startAmong starts the operator where one resource is new, and returns its RSS once it has settled.
-func (b *bench) startAmong(ctx context.Context, f *fleet) (float64, error) {
+// measureSettled starts the operator, and returns its RSS after a while. It also prints how soon a new resource is
+// Ready.
+func (b *bench) measureSettled(ctx context.Context, f *fleet) (float64, error) {
 	newest := f.size
-	if err := b.grow(ctx, f, f.size+1); err != nil {
+	if err := b.growFleet(ctx, f, f.size+1); err != nil {
 		return 0, err
 	}
 	if err := b.startOperator(); err != nil {
 		return 0, err
 	}
-	err := f.watch.wait(ctx, b, syncTimeout, func() bool { return f.watch.states[resourceName(newest)] == accepted })
+	err := f.observer.wait(ctx, b, waitTimeout, func() bool { return f.observer.states[resourceName(newest)] == accepted })
 	if err != nil {
 		return 0, err
 	}
@@ -164,14 +168,15 @@ func (b *bench) startAmong(ctx context.Context, f *fleet) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	b.say("First resource after %.1f s, when %.1f MiB had been read", first.Seconds(), received/(1<<20))
-	if err := pause(ctx, settled); err != nil {
+	b.logf("A new resource was Ready after %.1f s and %.1f MiB of reads", first.Seconds(), received/(1<<20))
+	if err := pause(ctx, settleTime); err != nil {
 		return 0, err
 	}
 	now, _, err := b.operator.memory()
 	return now, err
 }
 
+// createCrowd creates the Secrets, with labels as other programs set them.
 func (b *bench) createCrowd(ctx context.Context) error {
 	const namespace = "crowd"
 	err := b.admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: namespace}})
@@ -179,7 +184,7 @@ func (b *bench) createCrowd(ctx context.Context) error {
 		return err
 	}
 	value := make([]byte, crowdBytes)
-	return each(ctx, 0, crowdSize, func(ctx context.Context, i int) error {
+	return forEach(ctx, 0, crowdSize, func(ctx context.Context, i int) error {
 		return b.admin.Create(ctx, &corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: namespace, Name: fmt.Sprintf("crowd-%05d", i),

@@ -5,102 +5,46 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
-
-// The politeness bucket of the operator, unless a flag says otherwise.
-const (
-	defaultQPS   = 20
-	defaultBurst = 40
-	// rateSampled is how often the emulator is asked how many requests there were.
-	rateSampled = 250 * time.Millisecond
-)
-
-// watchRate counts the requests beside a token bucket. The function that it returns ends that, and says how many
-// requests there were, and how many more at the worst than the bucket lets through.
-func (b *bench) watchRate(ctx context.Context, qps, burst float64) func() (total, over float64, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	type result struct {
-		total, over float64
-		err         error
-	}
-	done := make(chan result, 1)
-	w := rateWatch{qps: qps, burst: burst}
-	look := func() (float64, error) {
-		asked := time.Now()
-		count, err := b.countRequests(context.WithoutCancel(ctx))
-		w.look(count, asked, time.Now())
-		return count, err
-	}
-	begin, err := look()
-	go func() {
-		r := result{err: err}
-		for r.err == nil && ctx.Err() == nil {
-			var count float64
-			count, r.err = look()
-			r.total, r.over = count-begin, w.over
-			_ = pause(ctx, rateSampled)
-		}
-		done <- r
-	}()
-	return func() (float64, float64, error) {
-		cancel()
-		r := <-done
-		return r.total, r.over, r.err
-	}
-}
-
-// rateWatch holds counts of requests against what a token bucket lets through between any two of them: a burst, and so
-// many as are filled in meanwhile.
-type rateWatch struct {
-	qps, burst float64
-
-	began time.Time
-	least float64 // by how much the counts were behind the rate at the most
-	over  float64
-}
-
-// look takes a count that was made at some time between two. The longest time that may lie between two counts is what
-// proves that there were too many.
-func (w *rateWatch) look(count float64, after, before time.Time) {
-	if w.began.IsZero() {
-		w.began, w.least = after, count
-	}
-	w.over = max(w.over, count-w.qps*before.Sub(w.began).Seconds()-w.least-w.burst)
-	w.least = min(w.least, count-w.qps*after.Sub(w.began).Seconds())
-}
 
 const (
 	stormQPS = 100
-	// stormTimeout is longer than two waits after rejections, of which the second is twice the first, and the time that
-	// the bucket takes for all.
-	stormTimeout = 25 * time.Minute
-	revoked      = "False/Revoked"
+	revoked  = "False/Revoked"
 )
 
-// measureStorm has all tokens of the fleet rejected at once. Each rejection is confirmed before it is reported, so that
-// it takes two checks; the bucket is wider than usual, since 20,000 checks would take a quarter of an hour otherwise.
+// measureStorm rejects the tokens of the whole fleet, and accepts them again after the operator has reported all
+// rejections. The operator confirms a rejection by a second check before it reports it. It would wait for 5 minutes and
+// more before it checks a rejected token again, so a check of every resource is requested. The bucket is larger than by
+// default, where these 30,000 checks would take 25 minutes.
 func measureStorm(ctx context.Context, b *bench) error {
-	f, err := b.needFleet()
+	f, err := b.takeLargeFleet()
 	if err != nil {
 		return err
 	}
 	if err := b.startOperator("--check-qps=100", "--check-burst=100"); err != nil {
 		return err
 	}
-	if err := f.watch.waitForAll(ctx, b, stormTimeout, accepted, f.size); err != nil {
+	if err := f.observer.waitForAll(ctx, b, accepted, f.size); err != nil {
 		return err
 	}
 	before, err := b.countCalls(ctx)
 	if err != nil {
 		return err
 	}
-	excess := b.watchRate(ctx, stormQPS, stormQPS)
-	if err := b.reject(ctx); err != nil {
+	stopCounting := b.countAgainstBucket(ctx, stormQPS, stormQPS)
+	if err := b.rejectTokens(ctx); err != nil {
 		return err
 	}
 	began := time.Now()
-	if err := f.watch.waitForAll(ctx, b, stormTimeout, revoked, f.size); err != nil {
+	if err := f.observer.waitForAll(ctx, b, revoked, f.size); err != nil {
 		return err
 	}
 	reported := time.Since(began)
@@ -108,24 +52,38 @@ func measureStorm(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	if err := b.accept(ctx); err != nil {
+	if err := b.acceptTokens(ctx); err != nil {
 		return err
 	}
 	began = time.Now()
-	if err := f.watch.waitForAll(ctx, b, stormTimeout, accepted, f.size); err != nil {
+	if err := b.requestChecks(ctx, f); err != nil {
+		return err
+	}
+	if err := f.observer.waitForAll(ctx, b, accepted, f.size); err != nil {
 		return err
 	}
 	healed := time.Since(began)
-	_, over, err := excess()
+	_, over, err := stopCounting()
 	if err != nil {
 		return err
 	}
-	used := after.since(before)
+	made := after.since(before)
 	n := float64(f.size)
-	b.say("Calls per resource until the rejections were reported: %s", used.perItem(n))
+	b.logf("Calls per resource until the rejections were reported: %s", made.perItem(n))
 	b.add("storm_reported_s", reported.Seconds(), "s", lower)
 	b.add("storm_healed_s", healed.Seconds(), "s", lower)
-	b.add("storm_calls_per_resource", (used.reads()+used.writes())/n, "calls", lower)
+	b.add("storm_calls_per_resource", (made.reads()+made.writes())/n, "calls", lower)
 	b.add("storm_over_bucket", over, "requests", lower)
 	return nil
+}
+
+// requestChecks asks for a check of every resource now.
+func (b *bench) requestChecks(ctx context.Context, f *fleet) error {
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:"now"}}}`, v1alpha1.AnnotationCheckRequestedAt)
+	return forEach(ctx, 0, f.size, func(ctx context.Context, i int) error {
+		resource := &v1alpha1.JupicoCredential{ObjectMeta: metav1.ObjectMeta{
+			Namespace: f.namespace, Name: resourceName(i),
+		}}
+		return b.admin.Patch(ctx, resource, client.RawPatch(types.MergePatchType, []byte(patch)))
+	})
 }

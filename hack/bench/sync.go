@@ -10,63 +10,63 @@ import (
 )
 
 const (
-	// rounds is how often a short run is repeated, so that its median counts.
+	// rounds is how often the sync of a small fleet is repeated, so that the median counts.
 	rounds   = 3
 	syncSize = 1000
 	// usualInterval is the default of spec.checkInterval.
 	usualInterval = 5 * time.Minute
-	syncTimeout   = 10 * time.Minute
 )
 
-// synced is what a run has shown, from the start of the process until every resource is Ready.
-type synced struct {
+// syncResult is what a process used from its start until every resource was Ready.
+type syncResult struct {
 	took  time.Duration
 	cpu   time.Duration
-	peak  float64
+	peak  float64 // highest RSS, in MiB
 	calls calls
 }
 
-func (s synced) point(size int) point {
+func (r syncResult) point(size int) point {
 	n := float64(size)
-	return point{size: size, rate: n / s.took.Seconds(), cpu: float64(s.cpu.Microseconds()) / 1000 / n, peak: s.peak}
+	return point{size: size, rate: n / r.took.Seconds(), cpu: milliseconds(r.cpu) / n, peak: r.peak}
 }
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // sync starts the operator on a fleet that exists, and waits until every resource is Ready.
-func (b *bench) sync(ctx context.Context, f *fleet, flags ...string) (synced, error) {
+func (b *bench) sync(ctx context.Context, f *fleet, flags ...string) (syncResult, error) {
 	before, err := b.countCalls(ctx)
 	if err != nil {
-		return synced{}, err
+		return syncResult{}, err
 	}
 	if err := b.startOperator(flags...); err != nil {
-		return synced{}, err
+		return syncResult{}, err
 	}
-	if err := f.watch.waitForAll(ctx, b, syncTimeout, accepted, f.size); err != nil {
-		return synced{}, err
+	if err := f.observer.waitForAll(ctx, b, accepted, f.size); err != nil {
+		return syncResult{}, err
 	}
-	s := synced{took: time.Since(b.operator.began)}
-	if s.cpu, err = b.operator.cpu(); err != nil {
-		return synced{}, err
+	result := syncResult{took: time.Since(b.operator.began)}
+	if result.cpu, err = processCPU(b.operator.ID()); err != nil {
+		return syncResult{}, err
 	}
-	if _, s.peak, err = b.operator.memory(); err != nil {
-		return synced{}, err
+	if _, result.peak, err = b.operator.memory(); err != nil {
+		return syncResult{}, err
 	}
 	after, err := b.countCalls(ctx)
-	s.calls = after.since(before)
-	return s, err
+	result.calls = after.since(before)
+	return result, err
 }
 
-// measureSync lets loop and operator take turns, each on a fleet of its own that was made just before. A run of the
-// operator is compared with the loop's before and after it, since the machine's speed drifts, and the last one with
-// that before it alone: it is left running, and its fleet is steady's.
+// measureSync runs the loop of creates and the operator by turns, each on a fleet of its own. The speed of a machine
+// drifts, so a run of the operator is compared with the loops before and after it. The last fleet is left to steady.
 func measureSync(ctx context.Context, b *bench) error {
 	var perCreate []float64
-	var last synced
+	var last syncResult
 	var loop series
 	for round := range rounds {
-		if err := b.dismiss(ctx); err != nil {
+		if err := b.reset(ctx); err != nil {
 			return err
 		}
-		p, err := b.measureLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
+		p, err := b.measureCreateLoop(ctx, fmt.Sprintf("loop-%d", round), syncSize)
 		if err != nil {
 			return err
 		}
@@ -76,14 +76,14 @@ func measureSync(ctx context.Context, b *bench) error {
 			return err
 		}
 		b.fleet = f
-		if last, err = b.sync(ctx, f, fast...); err != nil {
+		if last, err = b.sync(ctx, f, withoutLimit...); err != nil {
 			return err
 		}
 		b.series.add(last.point(syncSize))
 		perCreate = append(perCreate, (last.calls.reads()+last.calls.writes())/syncSize)
-		b.say("Loop %.0f/s, operator %.0f/s", p.rate, last.point(syncSize).rate)
+		b.logf("Loop %.0f/s, operator %.0f/s", p.rate, last.point(syncSize).rate)
 	}
-	if err := b.describeSizes(ctx, b.fleet); err != nil {
+	if err := b.printSizes(ctx, b.fleet); err != nil {
 		return err
 	}
 	var ratios []float64
@@ -91,7 +91,7 @@ func measureSync(ctx context.Context, b *bench) error {
 		before, after := loop.points[i], loop.points[min(i+1, rounds-1)]
 		ratios = append(ratios, run.rate*2/(before.rate+after.rate))
 	}
-	b.say("Calls per resource: %s", last.calls.perItem(syncSize))
+	b.logf("Calls per resource: %s", last.calls.perItem(syncSize))
 	b.add("sync_rate_1000", b.series.median(syncSize, rate), "resources/s", higher)
 	b.add("loop_rate_1000", loop.median(syncSize, rate), "resources/s", higher)
 	b.add("sync_ratio_1000", median(ratios), "", higher)
@@ -102,15 +102,15 @@ func measureSync(ctx context.Context, b *bench) error {
 	return nil
 }
 
-// measureLoop runs the bare loop. Its resources are gone before an operator could see them.
-func (b *bench) measureLoop(ctx context.Context, namespace string, size int) (point, error) {
+// measureCreateLoop runs the bare loop of creates, and deletes its fleet again before an operator is started.
+func (b *bench) measureCreateLoop(ctx context.Context, namespace string, size int) (point, error) {
 	f, err := b.newFleet(ctx, namespace, size, usualInterval)
 	if err != nil {
 		return point{}, err
 	}
-	s, err := b.runLoop(ctx, f)
+	result, err := b.runCreateLoop(ctx, f)
 	if err != nil {
 		return point{}, err
 	}
-	return s.point(size), b.remove(ctx, f)
+	return result.point(size), b.deleteFleet(ctx, f)
 }

@@ -7,12 +7,14 @@ package chart
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -250,7 +252,10 @@ func TestEveryValueArrives(t *testing.T) {
 		{"namespaces, and no rights elsewhere", "namespaces: [a]", []any{"ClusterRole /jupico-operator-manager-role"}, nil},
 		{"an endpoint", "allowedEndpoints: ['https://a.example']", container("args", 3), "--allowed-endpoint=https://a.example"},
 		{"a flag", "extraArgs: [--check-qps=4]", container("args", 3), "--check-qps=4"},
-		{"an environment variable", "extraEnv: [{name: HTTPS_PROXY, value: 'http://p:1'}]", container("env", 1, "value"), "http://p:1"},
+		{"an environment variable", "extraEnv: [{name: HTTPS_PROXY, value: 'http://p:1'}]", container("env", 2, "value"), "http://p:1"},
+		{"the runtime's memory limit", "goMemLimit: 920MiB", container("env", 0, "value"), "920MiB"},
+		{"no memory limit of the runtime", "goMemLimit: 'off'", container("env", 0, "value"), "off"},
+		{"the runtime's processors", "goMaxProcs: 4", container("env", 1, "value"), "4"},
 		{"no aggregated roles", "aggregatedRoles: false", []any{"ClusterRole /jupico-operator-jupicocredential-editor-role"}, nil},
 		{"no metrics, as a flag", "metrics: {enabled: false}", container("args", 1), "--metrics-bind-address=0"},
 		{"no metrics, and no service", "metrics: {enabled: false}",
@@ -288,10 +293,30 @@ func TestEveryValueArrives(t *testing.T) {
 	}
 }
 
+func TestTheRuntimesMemoryLimitIsNineTenthsOfTheContainers(t *testing.T) {
+	container := at(t, mustHelm(t, values{})[manager], "spec", "template", "spec", "containers", 0)
+	limit, _ := at(t, container, "resources", "limits", "memory").(string)
+	mebibytes, err := strconv.Atoi(strings.TrimSuffix(limit, "Mi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%dMiB", mebibytes*9/10)
+	if got := at(t, container, "env", 0, "value"); got != want {
+		t.Errorf("GOMEMLIMIT is %v beside a limit of %s, want %s", got, limit, want)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(readme), "`GOMEMLIMIT="+want+"`") {
+		t.Errorf("README.md does not give %s for GOMEMLIMIT", want)
+	}
+}
+
 func TestValuesThatMeanNothingAreRefused(t *testing.T) {
 	for _, text := range []string{
 		"replica: 3", "replicas: many", "image: {tagg: a}", "namespaces: [Shop]", "namespaces: shop", "extraArgs: [verbose]",
-		"allowedEndpoints: ['http://a.example']", "metrics: {enabled: perhaps}", "resources: {limits: {cpu: 1, memory: null}}",
+		"allowedEndpoints: ['http://a.example']", "metrics: {enabled: perhaps}", "goMemLimit: 920Mi", "goMaxProcs: all",
 		"serviceMonitor: {enabled: true}\nmetrics: {enabled: false}",
 	} {
 		var v values

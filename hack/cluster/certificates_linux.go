@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// identities are the clients of the API server: the name of the file, and who its bearer is.
+// identities maps the file name of each client certificate to the identity that the API server sees.
 var identities = map[string]pkix.Name{
 	"admin":                   {CommonName: "admin", Organization: []string{"system:masters"}},
 	"apiserver-kubelet":       {CommonName: "apiserver-kubelet", Organization: []string{"system:masters"}},
@@ -28,7 +28,7 @@ var identities = map[string]pkix.Name{
 	"kubelet":                 {CommonName: "system:node:" + nodeName, Organization: []string{"system:nodes"}},
 }
 
-// authority signs the cluster's certificates, which are as old as the cluster. Its key is written nowhere.
+// authority signs the cluster's certificates when the cluster starts. Its key is never written to a file.
 type authority struct {
 	certificate *x509.Certificate
 	key         crypto.Signer
@@ -52,7 +52,7 @@ func (c *cluster) writeCertificates() error {
 			return err
 		}
 	}
-	// The certificate is how the API server reads the public key of what signs the tokens of service accounts.
+	// The API server reads the public key for service account tokens from a certificate.
 	signer := &x509.Certificate{Subject: pkix.Name{CommonName: "service-accounts"}}
 	if err := ca.issue(c.pki("service-accounts"), signer); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (c *cluster) newAuthority() (*authority, error) {
 	return ca, writePEM(c.pki("ca")+".crt", "CERTIFICATE", der)
 }
 
-// issue writes a key and a certificate for servers and clients.
+// issue writes a key and a certificate that is valid for servers and clients.
 func (ca *authority) issue(path string, template *x509.Certificate) error {
 	key, err := writeKey(path)
 	if err != nil {

@@ -23,9 +23,9 @@ const (
 	pollInterval = 200 * time.Millisecond
 )
 
-// cluster is what there is below a directory.
+// cluster is a cluster whose files are in a directory.
 type cluster struct {
-	dir          string // "bin" is kept, "state" goes with the cluster
+	dir          string // down keeps dir/bin, and removes dir/state
 	controlPlane string // the directory of etcd, kube-apiserver and kubectl
 }
 
@@ -33,7 +33,7 @@ func (c *cluster) path(names ...string) string {
 	return filepath.Join(append([]string{c.dir}, names...)...)
 }
 
-// pki is the path of a certificate and its key, without what follows the dot.
+// pki returns the path of a certificate and its key, without the extension.
 func (c *cluster) pki(name string) string { return c.path("state", "pki", name) }
 
 func (c *cluster) kubeconfig() string { return c.path("state", "admin.kubeconfig") }
@@ -50,10 +50,10 @@ func (c *cluster) up() error {
 	}
 	if _, running := c.pid(); running {
 		if _, err := c.kubectl("get", "--raw=/readyz"); err != nil {
-			return fmt.Errorf("it runs, but does not answer; %s tells more, and cluster down ends it: %w",
+			return fmt.Errorf("the cluster runs, but does not answer; see the logs in %s, or stop it with cluster down: %w",
 				c.path("state", "logs"), err)
 		}
-		fmt.Println("cluster: up already")
+		fmt.Println("cluster: already up")
 	} else if err := timed("starting the cluster", "20 to 60 s", c.begin); err != nil {
 		return err
 	}
@@ -61,13 +61,13 @@ func (c *cluster) up() error {
 	return nil
 }
 
-// begin starts a cluster from nothing.
+// begin starts a new cluster.
 func (c *cluster) begin() error {
-	if err := c.clear(); err != nil { // what a crash of the machine left
+	if err := c.clear(); err != nil { // a crash of the machine may have left files
 		return err
 	}
 	if hasLink() {
-		return fmt.Errorf("there is a device %s: another cluster runs on this machine, and there can be one only", hostLink)
+		return fmt.Errorf("the device %s exists: another cluster runs on this machine, and there can be only one", hostLink)
 	}
 	if err := os.MkdirAll(c.path("state", "logs"), 0o700); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (c *cluster) begin() error {
 	}
 	err := c.becomeReady()
 	if err != nil {
-		err = fmt.Errorf("%w; %s tells more", err, c.path("state", "logs"))
+		err = fmt.Errorf("%w; see the logs in %s", err, c.path("state", "logs"))
 	}
 	return err
 }
@@ -92,7 +92,7 @@ func hasLink() bool {
 	return err == nil
 }
 
-// startSupervisor starts the first process of the cluster, and links its network to the machine's.
+// startSupervisor starts the first process of the cluster, and connects its network with that of the machine.
 func (c *cluster) startSupervisor() error {
 	log, err := os.Create(c.path("state", "logs", "supervisor.log"))
 	if err != nil {
@@ -103,7 +103,7 @@ func (c *cluster) startSupervisor() error {
 	cmd.Env = append(os.Environ(), "CONTROL_PLANE="+c.controlPlane)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Setsid: true}
-	networkIsThere, err := cmd.StdinPipe()
+	networkReady, err := cmd.StdinPipe()
 	if err != nil {
 		return err
 	}
@@ -123,10 +123,10 @@ func (c *cluster) startSupervisor() error {
 			return errors.Join(err, cmd.Process.Kill())
 		}
 	}
-	return networkIsThere.Close()
+	return networkReady.Close()
 }
 
-// becomeReady returns once pods run, and names resolve.
+// becomeReady returns when pods run and names resolve.
 func (c *cluster) becomeReady() error {
 	if err := c.retry("get", "--raw=/readyz"); err != nil {
 		return err
@@ -156,7 +156,7 @@ func (c *cluster) becomeReady() error {
 func (c *cluster) load(archives ...string) error {
 	pid, running := c.pid()
 	if !running {
-		return errors.New("no cluster runs: cluster up starts one")
+		return errors.New("no cluster is running: start one with cluster up")
 	}
 	for _, archive := range archives {
 		path, err := filepath.Abs(archive)
@@ -172,7 +172,7 @@ func (c *cluster) load(archives ...string) error {
 	return nil
 }
 
-// down ends the cluster. The kernel removes processes, mounts and devices with the first process.
+// down stops the cluster. With the first process, the kernel removes all other processes, mounts and devices.
 func (c *cluster) down() error {
 	if pid, running := c.pid(); running {
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
@@ -180,7 +180,7 @@ func (c *cluster) down() error {
 		}
 		err := poll(endTimeout, func() error {
 			if _, running := c.pid(); running {
-				return fmt.Errorf("process %d is still there", pid)
+				return fmt.Errorf("process %d is still running", pid)
 			}
 			return nil
 		})
@@ -191,21 +191,21 @@ func (c *cluster) down() error {
 	return c.clear()
 }
 
-// exists says whether there is anything of a cluster here, running or not.
+// exists says whether the directory has a cluster, running or not.
 func (c *cluster) exists() bool {
 	_, err := os.Stat(c.path("state"))
 	return err == nil
 }
 
-// clear removes what a cluster that has ended leaves.
+// clear removes what is left of a stopped cluster.
 func (c *cluster) clear() error {
-	// The network may outlive its processes for as long as their connections take to time out: minutes.
+	// The network may outlive its processes by minutes, until their connections time out.
 	if hasLink() && c.exists() {
 		if err := quiet("ip", "link", "delete", hostLink); err != nil && hasLink() {
 			return err
 		}
 	}
-	// Of a control group, the processes may be on their way out still.
+	// A control group can be removed only when its last process has ended.
 	if err := poll(endTimeout, removeCgroups); err != nil {
 		return err
 	}
@@ -213,13 +213,13 @@ func (c *cluster) clear() error {
 		return err
 	}
 	for dir := range bindMounts {
-		// Only if it is empty: else it is the machine's own.
+		// This fails if the directory is not empty. Then it belongs to the machine.
 		_ = os.Remove(dir)
 	}
 	return nil
 }
 
-// pid is the first process of the cluster, as the machine numbers it, and whether it runs.
+// pid returns the process ID, on the machine, of the cluster's first process, and whether that process runs.
 func (c *cluster) pid() (int, bool) {
 	content, err := os.ReadFile(c.path("state", "pid"))
 	if err != nil {
@@ -229,7 +229,7 @@ func (c *cluster) pid() (int, bool) {
 	if err != nil {
 		return 0, false
 	}
-	// The number may be another process's by now.
+	// Another process may have this ID by now.
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	return pid, err == nil && strings.HasSuffix(string(line), "--dir="+c.dir+"\x00"+superviseCommand+"\x00")
 }
@@ -238,7 +238,7 @@ func (c *cluster) kubectl(args ...string) (string, error) {
 	return output(filepath.Join(c.controlPlane, "kubectl"), append([]string{"--kubeconfig=" + c.kubeconfig()}, args...)...)
 }
 
-// retry runs kubectl until it succeeds: what it asks for may not be there yet.
+// retry runs kubectl until it succeeds, because an object may not exist yet.
 func (c *cluster) retry(args ...string) error {
 	return poll(readyTimeout, func() error {
 		_, err := c.kubectl(args...)
@@ -251,7 +251,7 @@ func (c *cluster) retry(args ...string) error {
 
 var errEnded = errors.New("the cluster's first process ended")
 
-// poll tries until something succeeds, or can't any more.
+// poll calls try until it succeeds, time is up, or the cluster has ended.
 func poll(limit time.Duration, try func() error) error {
 	deadline := time.Now().Add(limit)
 	for {
@@ -265,7 +265,7 @@ func poll(limit time.Duration, try func() error) error {
 
 func makeMountPoints() error {
 	for dir := range bindMounts {
-		//nolint:gosec // As the kubelet and containerd make them.
+		//nolint:gosec // The kubelet and containerd use this mode too.
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
@@ -273,7 +273,7 @@ func makeMountPoints() error {
 	return nil
 }
 
-// cgroupRoots are the directories below which control groups are made: one, or one for each controller.
+// cgroupRoots returns the directories that control groups are made in: one, or one for each controller.
 func cgroupRoots() ([]string, error) {
 	const root = "/sys/fs/cgroup"
 	if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
@@ -299,7 +299,7 @@ func makeCgroups() error {
 	return nil
 }
 
-// removeCgroups removes the cluster's control groups, the innermost first: a directory of these goes with its files.
+// removeCgroups removes the cluster's control groups, the innermost first. The kernel removes the files in them.
 func removeCgroups() error {
 	roots, err := cgroupRoots()
 	if err != nil {
@@ -311,7 +311,7 @@ func removeCgroups() error {
 			if err == nil && entry.IsDir() {
 				dirs = append(dirs, path)
 			}
-			return nil // It may have gone meanwhile.
+			return nil // It may be gone by now.
 		})
 		if err != nil {
 			return err

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Addresses are within the cluster's own network but for the first, the machine's end of the link between the two. They
-// are of the range for benchmarks (RFC 2544), which nobody routes.
+// hostIP is the machine's end of the link to the cluster. All other addresses are in the cluster's own network. hostIP
+// and nodeIP are in the range for benchmarks (RFC 2544), which nobody routes.
 const (
 	hostIP       = "198.18.77.1"
 	nodeIP       = "198.18.77.2"
@@ -23,8 +23,8 @@ const (
 	cgroup       = "jupico-cluster"
 )
 
-// kubeconfig takes the API server, and the paths of the CA and of the client's certificate, without what follows the
-// dot.
+// kubeconfig is a format. Its arguments are the API server, and the paths of the CA's and the client's certificates
+// without the extension.
 const kubeconfig = `apiVersion: v1
 kind: Config
 clusters:
@@ -51,14 +51,14 @@ var networkConfig string
 //go:embed config/cluster-dns.yaml
 var clusterDNS string
 
-// component is a program that runs as long as the cluster does.
+// component is a program that runs while the cluster runs.
 type component struct {
 	name string
 	path string
 	args []string
 }
 
-// components are the cluster, in the order in which they begin.
+// components returns the programs of the cluster, in the order in which they start.
 func (c *cluster) components() []component {
 	kubeconfig := func(name string) string { return "--kubeconfig=" + c.path("state", name+".kubeconfig") }
 	return []component{
@@ -114,7 +114,7 @@ func (c *cluster) writeConfigs() error {
 		"kubelet.yaml":            kubeletConfig,
 		"network/10-ptp.conflist": networkConfig,
 		"cluster-dns.yaml":        clusterDNS,
-		"resolv.conf":             "", // the node asks nobody
+		"resolv.conf":             "", // the node uses no name server
 	} {
 		if err := os.WriteFile(c.path("state", path), []byte(values.Replace(content)), 0o600); err != nil {
 			return err

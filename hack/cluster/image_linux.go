@@ -14,7 +14,7 @@ import (
 	"runtime"
 )
 
-// writeImage writes an archive, as docker save does, of an image that holds one static program and nothing else.
+// writeImage writes an archive in the format of docker save. The image contains only one static program.
 func writeImage(archive, name, program string) error {
 	content, err := os.ReadFile(program)
 	if err != nil {

@@ -14,40 +14,40 @@ import (
 	"time"
 )
 
-const elsewhere = "; or point KUBECONFIG at a cluster of your own (kind, k3d, any)"
+const alternative = "; or point KUBECONFIG at a cluster of your own (kind, k3d, any)"
 
-// packages are Debian's packages with the programs that are not built here.
+// packages are the Debian packages of the programs that are not built here.
 var packages = map[string]string{
-	"runc":    "runc", // with seccomp, for which it needs a C library
+	"runc":    "runc", // with seccomp, which needs a C library
 	"nft":     "nftables",
 	"ip":      "iproute2",
 	"nsenter": "util-linux",
 }
 
-// checkMachine says why this can't work here, before anything is built or written.
+// checkMachine returns an error if the cluster cannot run here. It comes before anything is built or written.
 func (c *cluster) checkMachine() error {
 	if os.Geteuid() != 0 {
-		return errors.New("a node needs root: run it with sudo" + elsewhere)
+		return errors.New("a node needs root: run this with sudo" + alternative)
 	}
-	// These are hidden from the node's processes by directories of their own.
+	// The node's processes cannot see these directories: others are mounted over them.
 	for _, hidden := range append(slices.Collect(privateDirs()), "/run", "/proc", "/sys", "/dev") {
 		if strings.HasPrefix(c.dir+"/", hidden+"/") {
 			return fmt.Errorf("%s must not be below %s: choose another --dir", c.dir, hidden)
 		}
 	}
-	probe := exec.Command("/proc/self/exe", "--help") // as short as a program can run
+	probe := exec.Command("/proc/self/exe", "--help") // any short run will do
 	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces}
 	if err := probe.Run(); err != nil {
-		return fmt.Errorf("no namespaces can be made here (%w): it needs the capability CAP_SYS_ADMIN, "+
-			"as in a privileged container%s", err, elsewhere)
+		return fmt.Errorf("cannot make namespaces here (%w): that needs the capability CAP_SYS_ADMIN, "+
+			"as in a privileged container%s", err, alternative)
 	}
 	if _, err := os.Stat("/sys/fs/cgroup"); err != nil {
-		return fmt.Errorf("no control groups here: %w%s", err, elsewhere)
+		return fmt.Errorf("there are no control groups here: %w%s", err, alternative)
 	}
 	return nil
 }
 
-// installPackages installs what is missing of packages.
+// installPackages installs the packages that are missing.
 func installPackages() error {
 	var missing []string
 	for program, pkg := range packages {
@@ -60,14 +60,14 @@ func installPackages() error {
 	}
 	slices.Sort(missing)
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("these are missing: %s; install them%s", strings.Join(missing, ", "), elsewhere)
+		return fmt.Errorf("these packages are missing: %s; install them%s", strings.Join(missing, ", "), alternative)
 	}
 	return timed("Installing "+strings.Join(missing, ", "), "10 to 30 s", func() error {
 		install := append([]string{"install", "--yes", "--no-install-recommends"}, missing...)
 		if quiet("apt-get", install...) == nil {
 			return nil
 		}
-		// The lists may be absent, or old.
+		// The lists of packages may be missing or out of date.
 		if err := quiet("apt-get", "update"); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func installPackages() error {
 	})
 }
 
-// quiet runs a program whose output is of interest only if it fails.
+// quiet runs a program, and shows its output only if it fails.
 func quiet(name string, args ...string) error {
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
@@ -85,7 +85,7 @@ func quiet(name string, args ...string) error {
 	return nil
 }
 
-// timed does something that takes a while, and says how long it usually takes and how long it took.
+// timed runs something slow, and prints how long it usually takes and how long it took.
 func timed(what, usually string, do func() error) error {
 	fmt.Printf("cluster: %s (usually %s) ...\n", what, usually)
 	begin := time.Now()

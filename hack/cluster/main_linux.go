@@ -1,18 +1,18 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command cluster runs a Kubernetes cluster of one node on a Linux machine that has nothing but Go: control plane,
-// kubelet, kube-proxy, containerd, network plugins and CoreDNS are built from Go modules, the rest comes from Debian's
-// packages. It is for the end-to-end tests where KUBECONFIG points at no other cluster.
+// Command cluster runs a single-node Kubernetes cluster on a Linux machine that has nothing but Go. The control plane,
+// kubelet, kube-proxy, containerd, network plugins and CoreDNS are built from Go modules; the rest comes from Debian
+// packages. The end-to-end tests use it if KUBECONFIG points at no other cluster.
 //
-//	cluster up              starts it, or says that it is up; the last line is the path of the kubeconfig
-//	cluster check           says whether it can run on this machine
+//	cluster up              starts the cluster if it is not up; the last line is the path of the kubeconfig
+//	cluster check           says whether the cluster can run on this machine
 //	cluster load FILE ...   imports archives of images
-//	cluster down            ends it; what was built stays
+//	cluster down            stops the cluster, and keeps the programs that were built
 //
-// All of it lives in namespaces of its own (processes, mounts, network), so that the machine's are not touched: when
-// the first process ends, the kernel removes the others with every mount and device. Everything that is written is
-// below --dir. The API server answers on https://198.18.77.2:6443 from this machine only.
+// The cluster has its own namespaces (processes, mounts, network), so it does not touch those of the machine. When its
+// first process ends, the kernel removes the other processes and every mount and device. All files are written below
+// --dir. The API server listens on https://198.18.77.2:6443, which only this machine can reach.
 package main
 
 import (
@@ -24,7 +24,7 @@ import (
 )
 
 func main() {
-	dir := flag.String("dir", "bin/cluster", "`directory` for everything that is written")
+	dir := flag.String("dir", "bin/cluster", "`directory` for all files")
 	flag.Usage = func() {
 		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Usage: cluster [--dir=DIRECTORY] check | up | load FILE ... | down")
 		flag.PrintDefaults()
@@ -41,7 +41,7 @@ func run(dir string, args []string) error {
 		flag.Usage()
 		return errors.New("a command is missing")
 	}
-	// Mounts and processes are compared by real paths.
+	// The paths of mounts and processes have no symbolic links, so neither may this one.
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
 	}
@@ -65,6 +65,6 @@ func run(dir string, args []string) error {
 	case superviseCommand:
 		return c.supervise()
 	default:
-		return fmt.Errorf("%q is no command; see --help", args[0])
+		return fmt.Errorf("unknown command %q; see --help", args[0])
 	}
 }

@@ -11,6 +11,6 @@ import (
 )
 
 func main() {
-	_, _ = fmt.Fprintln(os.Stderr, "cluster: this needs Linux; or point KUBECONFIG at a cluster of your own (kind, k3d, any)")
+	_, _ = fmt.Fprintln(os.Stderr, "cluster: this needs Linux; or set KUBECONFIG to a cluster of your own (kind, k3d, any)")
 	os.Exit(1)
 }

@@ -15,13 +15,13 @@ import (
 	"strings"
 )
 
-// program is built from a module of its own.
+// program is a program of the cluster that is built from Go modules.
 type program struct {
 	name    string
 	module  string // directory in this repository
 	pkg     string
 	tags    string
-	usually string // on two cold cores, after those above it
+	usually string // the time that it takes on two cold cores, after the programs above it
 }
 
 const kubernetesModule = "hack/controlplane"
@@ -48,7 +48,7 @@ const (
 	networkPlugins    = "github.com/containernetworking/plugins/plugins/"
 )
 
-// build builds what is not there, or was built from something else.
+// build builds every program that is missing or out of date.
 func (c *cluster) build() error {
 	if err := os.MkdirAll(c.path("bin"), 0o750); err != nil {
 		return err
@@ -68,7 +68,7 @@ func (c *cluster) build() error {
 	return nil
 }
 
-// findControlPlane makes sure of etcd, kube-apiserver and kubectl.
+// findControlPlane finds or builds etcd, kube-apiserver and kubectl.
 func (c *cluster) findControlPlane(version string) error {
 	cmd := exec.Command("hack/controlplane/ensure.sh")
 	cmd.Stderr = os.Stderr
@@ -84,7 +84,7 @@ func (c *cluster) findControlPlane(version string) error {
 		return err
 	}
 	if series := version[:strings.LastIndex(version, ".")+1]; !strings.Contains(got, " "+series) {
-		return fmt.Errorf("%s is %s, and the node would be %s: unset KUBEBUILDER_ASSETS", c.controlPlane, got, version)
+		return fmt.Errorf("%s has %s, but the node would have %s: unset KUBEBUILDER_ASSETS", c.controlPlane, got, version)
 	}
 	return nil
 }
@@ -113,7 +113,7 @@ func (c *cluster) buildProgram(p program, version string) error {
 	return os.WriteFile(stamp, []byte(source), 0o600)
 }
 
-// fingerprint is of everything in this repository that the program is built from.
+// fingerprint returns a hash of everything in this repository that the program is built from.
 func fingerprint(p program) (string, error) {
 	hash := sha256.New()
 	_, _ = fmt.Fprintln(hash, p)
@@ -129,7 +129,7 @@ func fingerprint(p program) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), err
 }
 
-// output returns the standard output of a program, without white space around it.
+// output runs a program, and returns its standard output without surrounding white space.
 func output(name string, args ...string) (string, error) {
 	cmd := exec.Command(name, args...)
 	var stderr bytes.Buffer

@@ -21,7 +21,8 @@ const (
 	restartAfter     = time.Second
 )
 
-// bindMounts are what the components write outside of --dir, and where it is written in truth.
+// bindMounts maps each directory that the components write to outside --dir to the directory below state that is
+// mounted there.
 var bindMounts = map[string]string{
 	"/var/lib/kubelet":    "kubelet",
 	"/var/lib/containerd": "containerd",
@@ -32,12 +33,12 @@ var bindMounts = map[string]string{
 
 func privateDirs() iter.Seq[string] { return maps.Keys(bindMounts) }
 
-// supervise is the first process of the cluster's namespaces. It runs the components, and starts those again that end.
-// It waits for the end of its input, which says that the network is there. SIGTERM ends it and, as it is the first
-// process, everything else.
+// supervise runs as the first process of the cluster's namespaces. It starts the components, and restarts those that
+// end. Before that, it waits for the end of its input, which says that the network is ready. SIGTERM ends it and,
+// because it is the first process, all other processes too.
 func (c *cluster) supervise() error {
 	if os.Getpid() != 1 {
-		return fmt.Errorf("%s is for up alone", superviseCommand)
+		return fmt.Errorf("only up may run %s", superviseCommand)
 	}
 	c.controlPlane = os.Getenv("CONTROL_PLANE")
 	end := make(chan os.Signal, 1)
@@ -48,7 +49,7 @@ func (c *cluster) supervise() error {
 	if err := c.mount(); err != nil {
 		return fmt.Errorf("cannot mount: %w", err)
 	}
-	if err := raiseNetwork(); err != nil {
+	if err := configureNetwork(); err != nil {
 		return err
 	}
 	go c.keepRunning()
@@ -56,9 +57,9 @@ func (c *cluster) supervise() error {
 	return nil
 }
 
-// mount hides what the components must not see or write.
+// mount hides the parts of the machine that the components must not see or write.
 func (c *cluster) mount() error {
-	// Private first, so that nothing reaches the machine; then shared among those within.
+	// First private, so that no mount reaches the machine. Then shared between the processes of the cluster.
 	for _, flags := range []uintptr{syscall.MS_PRIVATE, syscall.MS_SHARED} {
 		if err := syscall.Mount("", "/", "", syscall.MS_REC|flags, ""); err != nil {
 			return err
@@ -72,7 +73,7 @@ func (c *cluster) mount() error {
 	}
 	for target, name := range bindMounts {
 		source := c.path("state", name)
-		//nolint:gosec // As the kubelet and containerd make them, for users within pods to pass through.
+		//nolint:gosec // The kubelet and containerd use this mode too, because users in pods need to pass through.
 		if err := os.MkdirAll(source, 0o755); err != nil {
 			return err
 		}
@@ -83,7 +84,7 @@ func (c *cluster) mount() error {
 	return nil
 }
 
-func raiseNetwork() error {
+func configureNetwork() error {
 	for _, args := range [][]string{
 		{"link", "set", "lo", "up"},
 		{"address", "add", nodeIP + "/30", "dev", "eth0"},
@@ -94,12 +95,12 @@ func raiseNetwork() error {
 			return err
 		}
 	}
-	// As elsewhere: it is the node that passes packets on between pods.
+	// The node forwards packets between pods, as in any cluster.
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0o600)
 }
 
-// keepRunning starts the components, and starts them again when they end. It waits for every process: those whose
-// parents are gone, as after a pod, are the first process's.
+// keepRunning starts the components, and restarts them when they end. It waits for every process, because the first
+// process inherits those whose parents have ended, such as those of a deleted pod.
 func (c *cluster) keepRunning() {
 	running := map[int]component{}
 	start := func(one component) {
@@ -118,7 +119,7 @@ func (c *cluster) keepRunning() {
 		var status syscall.WaitStatus
 		pid, err := syscall.Wait4(-1, &status, 0, nil)
 		if err != nil {
-			time.Sleep(restartAfter) // none is left, or a signal came between
+			time.Sleep(restartAfter) // there is no process, or a signal interrupted the call
 			continue
 		}
 		one, known := running[pid]
@@ -126,13 +127,13 @@ func (c *cluster) keepRunning() {
 			continue
 		}
 		delete(running, pid)
-		fmt.Printf("%s ended (%d, signal %d): it is started again\n", one.name, status.ExitStatus(), status.Signal())
+		fmt.Printf("%s ended (%d, signal %d) and will be restarted\n", one.name, status.ExitStatus(), status.Signal())
 		time.Sleep(restartAfter)
 		start(one)
 	}
 }
 
-// start is not os/exec's, which would wait for the process by itself.
+// start starts a component. It does not use os/exec, which would wait for the process itself.
 func (c *cluster) start(one component) (int, error) {
 	log, err := os.OpenFile(c.path("state", "logs", one.name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes sure of etcd, kube-apiserver and kubectl, and prints their directory as the last line of standard output.
-# In this order: $KUBEBUILDER_ASSETS, what was built here before, a setup-envtest that works, a build from Go modules.
+# Finds or builds etcd, kube-apiserver and kubectl, and prints their directory as the last line of standard output.
+# It tries, in this order: $KUBEBUILDER_ASSETS, an earlier build, setup-envtest, a new build from Go modules.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -9,7 +9,7 @@ programs=(etcd kube-apiserver kubectl)
 
 say() { echo "controlplane: $*" >&2; }
 
-complete() { # complete DIR: every program is there
+complete() { # complete DIR: succeeds if DIR has every program
   local program
   for program in "${programs[@]}"; do [ -x "$1/$program" ] || return 1; done
 }
@@ -19,7 +19,7 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
     echo "$KUBEBUILDER_ASSETS"
     exit 0
   fi
-  say "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS does not hold all of ${programs[*]}: looking elsewhere"
+  say "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS does not have all of ${programs[*]}, so they are looked for elsewhere"
 fi
 
 version=$(cd "$here" && go list -m -f '{{.Version}}' k8s.io/kubernetes)
@@ -36,10 +36,10 @@ if command -v setup-envtest >/dev/null; then
     echo "$found"
     exit 0
   fi
-  say "setup-envtest could not supply ${series%.*}.x: building it instead"
+  say "setup-envtest could not supply ${series%.*}.x, so it is built instead"
 fi
 
-build() { # build PACKAGE FILE USUALLY
+build() { # build PACKAGE FILE USUAL-TIME
   say "building $2 ($3 on two cold cores, seconds when cached) ..."
   local start=$SECONDS
   (cd "$here" && CGO_ENABLED=0 go build -trimpath -buildvcs=false \
@@ -47,7 +47,7 @@ build() { # build PACKAGE FILE USUALLY
   say "built $2 in $((SECONDS - start)) s"
 }
 
-say "Kubernetes $version is built from Go modules, once: usually 5 to 10 minutes, download included"
+say "building Kubernetes $version from Go modules, once: usually 5 to 10 minutes, including the download"
 mkdir -p "$dir"
 build go.etcd.io/etcd/server/v3 etcd "1 to 2 min"
 build k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver "4 to 8 min"

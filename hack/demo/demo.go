@@ -17,10 +17,10 @@ import (
 	"github.com/jupico-operator/jupico-operator/hack/process"
 )
 
-// demo is what runs, and where.
+// demo holds the processes that the demo runs, and the directory that they write to.
 type demo struct {
-	dir    string // everything that is written
-	assets string // etcd, kube-apiserver and kubectl
+	dir    string // holds every file that the demo writes
+	assets string // directory of etcd, kube-apiserver and kubectl
 
 	controlPlane *envtest.Environment
 	kubeconfig   string // the administrator's
@@ -32,7 +32,7 @@ type demo struct {
 	operator    *process.Process
 }
 
-// newDemo makes sure of what the demo needs.
+// newDemo checks that everything the demo needs is there, and makes its directory.
 func newDemo() (*demo, error) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
@@ -48,17 +48,17 @@ func newDemo() (*demo, error) {
 	if err != nil {
 		return nil, err
 	}
-	// kustomize compares real paths, and a temporary directory may be behind a symbolic link.
+	// kustomize compares real paths, but the path of a temporary directory may contain a symbolic link.
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
-	// So that what others put into temporary directories is removed with ours.
+	// Libraries make temporary directories too. This puts theirs into ours, which is removed at the end.
 	return &demo{dir: dir, assets: assets}, os.Setenv("TMPDIR", dir)
 }
 
 func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
 
-// close ends every process and removes every file. The operator ends before what it talks to.
+// close stops every process and removes every file. The operator stops first, before the servers that it talks to.
 func (d *demo) close() error {
 	fmt.Println("\nCleaning up ...")
 	errs := []error{d.operator.Stop(), d.emulator.Stop()}
@@ -69,13 +69,13 @@ func (d *demo) close() error {
 	return errors.Join(errs...)
 }
 
-// explain prints what helps to see why a step failed.
+// explain prints logs, resources and events that help to find out why a step failed.
 func (d *demo) explain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for _, p := range []*process.Process{d.emulator, d.operator} {
 		if p != nil {
-			fmt.Printf("\n--- The last lines of the log of %s\n%s", p.Name, p.Tail(40))
+			fmt.Printf("\n--- The end of the log of %s\n%s", p.Name, p.Tail(40))
 		}
 	}
 	if d.client == nil {
@@ -89,10 +89,10 @@ func (d *demo) explain(ctx context.Context) {
 	}
 }
 
-// stayUp waits for Ctrl-C, and says what can be done meanwhile.
+// stayUp waits for Ctrl-C, and prints commands that the user can try in the meantime.
 func (d *demo) stayUp(ctx context.Context) error {
 	fmt.Printf(`
-It stays up until Ctrl-C. In another terminal:
+The demo stays up until you press Ctrl-C. In another terminal:
 
   export KUBECONFIG=%s
   alias kubectl=%s
@@ -100,7 +100,7 @@ It stays up until Ctrl-C. In another terminal:
   kubectl explain jupicocredential.spec
   kubectl describe jcred payments
   tail -f %s
-  curl -X POST %s/wipe    # or /reset, and see cmd/jupico-emulator for more
+  curl -X POST %s/wipe    # or /reset; cmd/jupico-emulator lists more
   kubectl annotate jcred payments --overwrite %s=$(date +%%s%%N)
 `, d.kubeconfig, d.kubectlPath(), d.operator.Log, d.adminURL, checkRequest)
 	select {

@@ -31,7 +31,7 @@ const (
 
 // startControlPlane starts etcd and kube-apiserver, and writes the administrator's kubeconfig.
 func (d *demo) startControlPlane(context.Context) error {
-	existing := false // whatever the environment says: never somebody's cluster
+	existing := false // USE_EXISTING_CLUSTER must not make the demo use a cluster that belongs to somebody
 	d.controlPlane = &envtest.Environment{
 		UseExistingCluster:       &existing,
 		BinaryAssetsDirectory:    d.assets,
@@ -63,8 +63,8 @@ func newClient(config *rest.Config) (client.Client, error) {
 	return client.New(config, client.Options{Scheme: scheme})
 }
 
-// writeOperatorKubeconfig makes the operator the service account that it is in a cluster, so that it may do here what
-// config/rbac lets it do, and no more.
+// writeOperatorKubeconfig gives the operator the identity of its service account in a cluster, so that it has exactly
+// the rights that config/rbac grants.
 func (d *demo) writeOperatorKubeconfig() (string, error) {
 	const namespace = "jupico-operator-system"
 	user, err := d.controlPlane.AddUser(envtest.User{
@@ -84,7 +84,7 @@ func (d *demo) writeOperatorKubeconfig() (string, error) {
 
 func (d *demo) kubectlPath() string { return filepath.Join(d.assets, "kubectl") }
 
-// kubectl runs kubectl, and shows the command and its output.
+// kubectl runs kubectl, and prints the command and its output.
 func (d *demo) kubectl(ctx context.Context, args ...string) error {
 	output, err := d.kubectlOutput(ctx, args...)
 	for line := range strings.Lines(output) {
@@ -93,7 +93,7 @@ func (d *demo) kubectl(ctx context.Context, args ...string) error {
 	return err
 }
 
-// kubectlOutput runs kubectl, and shows the command only.
+// kubectlOutput runs kubectl, and prints the command but not the output.
 func (d *demo) kubectlOutput(ctx context.Context, args ...string) (string, error) {
 	fmt.Printf("   $ kubectl %s\n", strings.Join(args, " "))
 	ctx, cancel := context.WithTimeout(ctx, kubectlTimeout)
@@ -107,23 +107,23 @@ func (d *demo) kubectlOutput(ctx context.Context, args ...string) (string, error
 	return string(output), err
 }
 
-// look says what it sees, and whether that is what is waited for.
-type look func(context.Context) (seen string, there bool)
+// condition says what it observed, and whether that is what the demo waits for.
+type condition func(context.Context) (observed string, met bool)
 
-// waitFor returns once look sees what is waited for. What it saw last is part of the error when that does not come in
-// time, or when a process ends meanwhile.
-func (d *demo) waitFor(ctx context.Context, limit time.Duration, look look) error {
-	var seen string
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, limit, true, func(ctx context.Context) (there bool, _ error) {
-		seen, there = look(ctx)
-		return there, errors.Join(d.operator.Failure(), d.emulator.Failure())
+// waitFor returns when the condition is met. If it is not met in time, or a process ends before, the error says what
+// was observed last.
+func (d *demo) waitFor(ctx context.Context, limit time.Duration, condition condition) error {
+	var observed string
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, limit, true, func(ctx context.Context) (met bool, _ error) {
+		observed, met = condition(ctx)
+		return met, errors.Join(d.operator.Failure(), d.emulator.Failure())
 	})
 	switch {
 	case err == nil:
 		return nil
 	case wait.Interrupted(err):
-		return fmt.Errorf("not within %s; seen last: %s", limit, seen)
+		return fmt.Errorf("not within %s; last observed: %s", limit, observed)
 	default:
-		return fmt.Errorf("%w; seen last: %s", err, seen)
+		return fmt.Errorf("%w; last observed: %s", err, observed)
 	}
 }

@@ -1,12 +1,12 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command demo shows the operator at work, on a machine with nothing but Go: it starts etcd and kube-apiserver, an
-// emulator of Jupico's API and the operator as processes of their own, applies config/samples, and acts out what
-// happens when the sandbox is reset and when the Secret is deleted. `make demo` builds what it needs and runs it.
+// Command demo shows the operator at work, on a machine that needs nothing but Go. It starts etcd, kube-apiserver, an
+// emulator of Jupico's API and the operator, each as a process, and applies config/samples. Then it shows what happens
+// when the sandbox is reset and when the Secret is deleted. `make demo` builds what it needs and runs it.
 //
-// It stays up until Ctrl-C, or with --once ends by itself: with 0 only if every step was observed. Everything is under
-// one temporary directory, on free ports, and gone at the end.
+// It stays up until Ctrl-C. With --once, it exits after the last step. The exit code is 0 only if every step was
+// observed. It uses free ports and one temporary directory, which it removes at the end.
 package main
 
 import (
@@ -23,13 +23,13 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// errInterrupted says that somebody ended the demo before it had shown everything.
+// errInterrupted says that the user stopped the demo before it had shown everything.
 var errInterrupted = errors.New("interrupted")
 
 func main() {
-	once := flag.Bool("once", false, "end after the last step instead of staying up")
+	once := flag.Bool("once", false, "exit after the last step instead of staying up")
 	flag.Parse()
-	ctrl.SetLogger(logr.Discard()) // the demo tells by itself what happens
+	ctrl.SetLogger(logr.Discard()) // the demo prints its own messages
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := run(ctx, *once)
 	stop()
@@ -39,7 +39,7 @@ func main() {
 	}
 }
 
-// run plays the demo, and leaves nothing behind.
+// run runs the demo and cleans up after it.
 func run(ctx context.Context, once bool) (err error) {
 	d, err := newDemo()
 	if err != nil {

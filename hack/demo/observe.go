@@ -23,19 +23,19 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// What config/samples makes, and what the operator makes of it.
+// The resource in config/samples, and the Secret that the operator makes for it.
 var (
 	credentialKey = client.ObjectKey{Namespace: "default", Name: "payments"}
 	targetKey     = client.ObjectKey{Namespace: "default", Name: "payments-jupico"}
 )
 
-// width of a message's lines.
+// width is the number of columns that a message is wrapped at.
 const width = 100
 
-// observeTimeout is how long a step may take to show: a confirmation alone comes up to 5 s later.
+// observeTimeout is how long the effect of a step may take. Confirming a rejection alone takes up to 5 s.
 const observeTimeout = 20 * time.Second
 
-func (d *demo) seeReady(ctx context.Context) error {
+func (d *demo) observeReady(ctx context.Context) error {
 	credential, err := d.waitForReady(ctx, metav1.ConditionTrue, "Accepted")
 	if err != nil {
 		return err
@@ -55,11 +55,11 @@ func (d *demo) seeReady(ctx context.Context) error {
 	return d.printTarget(ctx)
 }
 
-func (d *demo) seeSandboxReset(ctx context.Context) error {
-	if err := d.steer(ctx, "/wipe"); err != nil {
+func (d *demo) observeSandboxReset(ctx context.Context) error {
+	if err := d.sendCommand(ctx, "/wipe"); err != nil {
 		return err
 	}
-	fmt.Println("   The next check would see it, within spec.checkInterval (5m). An annotation asks for a check now.")
+	fmt.Println("   The next check, within spec.checkInterval (5m), would notice. An annotation requests a check now.")
 	if err := d.requestCheck(ctx); err != nil {
 		return err
 	}
@@ -73,8 +73,8 @@ func (d *demo) seeSandboxReset(ctx context.Context) error {
 	return d.printTarget(ctx)
 }
 
-func (d *demo) seeRestored(ctx context.Context) error {
-	if err := d.steer(ctx, "/reset"); err != nil {
+func (d *demo) observeRestored(ctx context.Context) error {
+	if err := d.sendCommand(ctx, "/reset"); err != nil {
 		return err
 	}
 	if err := d.requestCheck(ctx); err != nil {
@@ -88,7 +88,7 @@ func (d *demo) seeRestored(ctx context.Context) error {
 	return nil
 }
 
-func (d *demo) seeSecretBack(ctx context.Context) error {
+func (d *demo) observeSecretBack(ctx context.Context) error {
 	var before corev1.Secret
 	if err := d.client.Get(ctx, targetKey, &before); err != nil {
 		return err
@@ -111,19 +111,19 @@ func (d *demo) seeSecretBack(ctx context.Context) error {
 	if err := d.client.Get(ctx, targetKey, &after); err != nil {
 		return err
 	}
-	fmt.Printf("   It is back, with the same data: uid %s was %s.\n", shortUID(after.UID), shortUID(before.UID))
+	fmt.Printf("   It is back, with the same data. The uid is %s; it was %s.\n", shortUID(after.UID), shortUID(before.UID))
 	return d.kubectl(ctx, "get", "jcred")
 }
 
 func shortUID(uid types.UID) string { return string(uid[:min(8, len(uid))]) }
 
-// requestCheck asks for a check now. Any new value does.
+// requestCheck asks for a check now. Any new value of the annotation does that.
 func (d *demo) requestCheck(ctx context.Context) error {
 	return d.kubectl(ctx, "annotate", "jcred", credentialKey.Name, "--overwrite",
 		checkRequest+"="+time.Now().UTC().Format(time.RFC3339Nano))
 }
 
-// waitForReady returns the resource once its Ready condition is as wanted.
+// waitForReady returns the resource when its Ready condition has this status and reason.
 func (d *demo) waitForReady(
 	ctx context.Context, status metav1.ConditionStatus, reason string,
 ) (*v1alpha1.JupicoCredential, error) {
@@ -143,11 +143,11 @@ func (d *demo) waitForReady(
 	if err != nil {
 		return nil, fmt.Errorf("waiting for Ready=%s, %s: %w", status, reason, err)
 	}
-	fmt.Printf("   Ready=%s with reason %s was there after %.1f s.\n\n", status, reason, time.Since(begin).Seconds())
+	fmt.Printf("   Ready=%s with reason %s after %.1f s.\n\n", status, reason, time.Since(begin).Seconds())
 	return credential, nil
 }
 
-// printConditions prints the conditions, and the message of Ready: the others say nothing that it does not.
+// printConditions prints the conditions, and only the message of Ready, because it covers the others.
 func printConditions(credential *v1alpha1.JupicoCredential) {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(table, "   CONDITION\tSTATUS\tREASON")

@@ -22,7 +22,7 @@ import (
 // checkRequest is the annotation that asks for a check now.
 const checkRequest = v1alpha1.AnnotationCheckRequestedAt
 
-// step is one of those that the demo takes in order.
+// step is one step of the demo. They run in order.
 type step struct {
 	title string
 	do    func(context.Context) error
@@ -34,11 +34,11 @@ func (d *demo) steps() []step {
 		{"Install the CRD and the operator's permissions", d.install},
 		{"Start the emulator of Jupico's API", d.startEmulator},
 		{"Start the operator", d.startOperator},
-		{"Apply config/samples: the shared sandbox's login, and a JupicoCredential that names it", d.applySamples},
-		{"The login is proven, and its token delivered", d.seeReady},
-		{"The sandbox is reset: the account is gone", d.seeSandboxReset},
-		{"The account is there again", d.seeRestored},
-		{"Somebody deletes the Secret", d.seeSecretBack},
+		{"Apply config/samples: the shared sandbox's login, and a JupicoCredential that refers to it", d.applySamples},
+		{"The login is proven, and its token delivered", d.observeReady},
+		{"The sandbox is reset: the account is gone", d.observeSandboxReset},
+		{"The sandbox has the account again", d.observeRestored},
+		{"Somebody deletes the Secret", d.observeSecretBack},
 	}
 }
 
@@ -47,7 +47,7 @@ func (d *demo) install(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, output)
 	}
-	fmt.Printf("   %d objects were created. There is no node here, so the Deployment among them stays as it is:\n"+
+	fmt.Printf("   %d objects were created. There is no node here, so the Deployment among them starts no pod:\n"+
 		"   the operator runs as a process instead.\n", strings.Count(output, "\n"))
 	return d.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=20s",
 		"crd/jupicocredentials.credentials.jupico.dev")
@@ -77,8 +77,8 @@ func (d *demo) startEmulator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("   It serves on %s, and knows the published account only.\n", d.emulatorURL)
-	fmt.Println("   Like the published API key, it wants a newline at the end of the login: not what RFC 7617 says.")
+	fmt.Printf("   It serves on %s, and knows only the published account.\n", d.emulatorURL)
+	fmt.Println("   It accepts only the form of the published API key: with a newline after the login, unlike RFC 7617.")
 	return nil
 }
 
@@ -93,7 +93,7 @@ func (d *demo) startOperator(context.Context) error {
 		return err
 	}
 	fmt.Printf("   $ bin/manager --kubeconfig=%s \\\n       --allowed-endpoint=%s\n", kubeconfig, d.emulatorURL)
-	fmt.Println("   It is its service account, so it may do what config/rbac lets it do and no more.")
+	fmt.Println("   It has the identity of its service account, and so only the rights that config/rbac grants.")
 	return nil
 }
 
@@ -111,7 +111,7 @@ patches:
       value: {url: %q, caBundle: %s}
 `
 
-// applySamples applies config/samples with the endpoint of the emulator.
+// applySamples applies config/samples, patched to use the emulator as the endpoint.
 func (d *demo) applySamples(ctx context.Context) error {
 	root, err := os.Getwd()
 	if err != nil {
@@ -136,12 +136,12 @@ func (d *demo) applySamples(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(content), 0o600); err != nil {
 		return err
 	}
-	fmt.Println("   A patch sets spec.endpoint to the emulator. Without it, the operator asks Jupico's own sandbox.")
+	fmt.Println("   A patch sets spec.endpoint to the emulator. Without it, the operator would use Jupico's own sandbox.")
 	return d.kubectl(ctx, "apply", "-k", dir)
 }
 
-// steer sends a command to the emulator's admin API.
-func (d *demo) steer(ctx context.Context, command string) error {
+// sendCommand sends a command to the emulator's admin API.
+func (d *demo) sendCommand(ctx context.Context, command string) error {
 	fmt.Printf("   $ curl -X POST %s%s\n", d.adminURL, command)
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -153,7 +153,7 @@ func (d *demo) steer(ctx context.Context, command string) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read as far as it goes
+	defer response.Body.Close() //nolint:errcheck // there is nothing left to read
 	if response.StatusCode != http.StatusOK {
 		body, _ := io.ReadAll(io.LimitReader(response.Body, 1024))
 		return fmt.Errorf("the emulator answered %s: %s", response.Status, body)

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 )
 
-// writeArchive writes an OCI layout with the image as one file, which containerd, Docker with containerd's image store,
-// Podman and skopeo read. The first annotation is containerd's.
+// writeArchive writes the image to one file, as an OCI layout. containerd, Docker with containerd's image store, Podman
+// and skopeo can read it. The first annotation is for containerd.
 func writeArchive(path string, index v1.ImageIndex, fullName string) error {
 	directory, err := os.MkdirTemp("", "image")
 	if err != nil {
@@ -45,7 +45,7 @@ func writeArchive(path string, index v1.ImageIndex, fullName string) error {
 	return file.Close()
 }
 
-// archive packs the files below a directory, in the order of their names.
+// archive writes the files in a directory to a tar file, sorted by name.
 func archive(file *os.File, directory string) error {
 	writer := tar.NewWriter(file)
 	root := os.DirFS(directory)

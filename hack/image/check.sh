@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the operator's image here, and from a copy elsewhere with nothing cached, and compares what comes out.
+# Builds the operator's image here and from a copy in another directory without any cache, and compares the results.
 set -euo pipefail
 
 version=${1:?usage: check.sh VERSION}
@@ -19,4 +19,4 @@ GOCACHE="$scratch/cache" build "$scratch/copy" "$scratch/elsewhere"
 for file in digest tar spdx.json; do
   cmp "$scratch/here/jupico-operator.$file" "$scratch/elsewhere/jupico-operator.$file"
 done
-echo "the same twice: $(cat "$scratch/here/jupico-operator.digest")"
+echo "both builds are the same: $(cat "$scratch/here/jupico-operator.digest")"

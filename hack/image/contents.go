@@ -15,7 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
-// document is what SPDX 2.3 asks of a list of contents.
+// document is a list of contents in the format of SPDX 2.3.
 type document struct {
 	SPDXVersion       string         `json:"spdxVersion"`
 	DataLicense       string         `json:"dataLicense"`
@@ -68,8 +68,8 @@ const (
 	noAssertion = "NOASSERTION"
 )
 
-// contents lists the modules that are linked into the programs, and Go's standard library, as the programs themselves
-// say. It carries no time of its own, so that it too is the same for the same source.
+// contents lists the modules that are linked into the programs, and Go's standard library. It reads them from the build
+// information in the programs. The list contains no build time, so the same source gives the same list.
 func contents(b *build, image v1.Hash, programs []*buildinfo.BuildInfo) ([]byte, error) {
 	packages := map[string]spdxPackage{}
 	for _, program := range programs {
@@ -114,7 +114,7 @@ func linked(module *debug.Module) *debug.Module {
 	return module
 }
 
-// golang describes a Go module. Its license is not asserted: nothing here reads license files.
+// golang describes a Go module. It asserts no license, because this command does not read license files.
 func golang(path, version string) spdxPackage {
 	return spdxPackage{
 		SPDXID:           "SPDXRef-" + identifier(path),
@@ -130,7 +130,7 @@ func golang(path, version string) spdxPackage {
 	}
 }
 
-// identifier keeps what an SPDX identifier may hold.
+// identifier replaces the characters that an SPDX identifier must not contain.
 func identifier(path string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' {

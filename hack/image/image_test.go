@@ -23,8 +23,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// buildSmall builds an image of a small program in a directory of its own.
-func buildSmall(t *testing.T, more ...string) (directory string) {
+// buildSmall builds an image of a small program in a new directory. Without extraArgs, it names the image small:v1.2.3.
+func buildSmall(t *testing.T, extraArgs ...string) (directory string) {
 	t.Helper()
 	source := t.TempDir()
 	for file, content := range map[string]string{
@@ -41,10 +41,10 @@ func buildSmall(t *testing.T, more ...string) (directory string) {
 	}
 	directory = t.TempDir()
 	args := []string{"-source=" + source, "-version=v1.2.3+x", "-output=" + directory}
-	if len(more) == 0 {
-		more = []string{"-image=small:v1.2.3"}
+	if len(extraArgs) == 0 {
+		extraArgs = []string{"-image=small:v1.2.3"}
 	}
-	b, err := parse(append(args, more...))
+	b, err := parse(append(args, extraArgs...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func read(t *testing.T, path ...string) string {
 	return string(content)
 }
 
-// unpack reads the archive as its users do: an OCI layout in a tar file.
+// unpack reads the archive as its users do, as an OCI layout in a tar file.
 func unpack(t *testing.T, archive string) (v1.ImageIndex, v1.Descriptor) {
 	t.Helper()
 	file, err := os.Open(archive)
@@ -78,7 +78,7 @@ func unpack(t *testing.T, archive string) (v1.ImageIndex, v1.Descriptor) {
 			t.Fatal(err)
 		}
 		if !header.ModTime.Equal(time.Unix(0, 0)) || header.Uname != "" || header.Uid != 0 {
-			t.Errorf("%s says when or by whom it was made", header.Name)
+			t.Errorf("%s contains a time or an owner", header.Name)
 		}
 		content, err := io.ReadAll(reader)
 		if err != nil {
@@ -101,7 +101,7 @@ func unpack(t *testing.T, archive string) (v1.ImageIndex, v1.Descriptor) {
 		t.Fatal(err)
 	}
 	if len(manifest.Manifests) != 1 {
-		t.Fatalf("the archive holds %d images", len(manifest.Manifests))
+		t.Fatalf("the archive contains %d images", len(manifest.Manifests))
 	}
 	image, err := index.ImageIndex(manifest.Manifests[0].Digest)
 	if err != nil {
@@ -110,7 +110,7 @@ func unpack(t *testing.T, archive string) (v1.ImageIndex, v1.Descriptor) {
 	return image, manifest.Manifests[0]
 }
 
-func TestTheSameSourceGivesTheSameImageWhereverItLies(t *testing.T) {
+func TestTheSameSourceGivesTheSameImageInAnyDirectory(t *testing.T) {
 	one, other := buildSmall(t), buildSmall(t)
 	for _, file := range []string{"small.digest", "small.tar", "small.spdx.json"} {
 		if read(t, one, file) != read(t, other, file) {
@@ -119,7 +119,7 @@ func TestTheSameSourceGivesTheSameImageWhereverItLies(t *testing.T) {
 	}
 }
 
-func TestTheArchiveHoldsAStaticProgramThatIsNotRootForEachPlatform(t *testing.T) {
+func TestTheArchiveContainsAStaticProgramForEachPlatformAndDoesNotRunItAsRoot(t *testing.T) {
 	directory := buildSmall(t)
 	index, descriptor := unpack(t, filepath.Join(directory, "small.tar"))
 	if err := validate.Index(index); err != nil {
@@ -129,7 +129,7 @@ func TestTheArchiveHoldsAStaticProgramThatIsNotRootForEachPlatform(t *testing.T)
 		t.Errorf("containerd would call it %q", got)
 	}
 	if got := strings.TrimSpace(read(t, directory, "small.digest")); got != descriptor.Digest.String() {
-		t.Errorf("small.digest is %s, and the image %s", got, descriptor.Digest)
+		t.Errorf("small.digest is %s, but the digest of the image is %s", got, descriptor.Digest)
 	}
 	for _, platform := range platforms {
 		t.Run(platform.String(), func(t *testing.T) {
@@ -177,7 +177,7 @@ func checkImage(t *testing.T, image v1.Image, platform v1.Platform) {
 		t.Errorf("the first file is %+v, %v", header, err)
 	}
 	if _, err := reader.Next(); err != io.EOF {
-		t.Error("the layer holds more than the program")
+		t.Error("the layer contains more than the program")
 	}
 }
 
@@ -188,7 +188,7 @@ func TestTheListOfContentsNamesTheImageTheModulesAndGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if list.SPDXVersion != "SPDX-2.3" || list.SPDXID != "SPDXRef-DOCUMENT" || list.DataLicense != "CC0-1.0" {
-		t.Errorf("it is no SPDX document: %+v", list)
+		t.Errorf("this is not an SPDX document: %+v", list)
 	}
 	described := map[string]string{}
 	for _, pkg := range list.Packages {
@@ -207,11 +207,11 @@ func TestTheListOfContentsNamesTheImageTheModulesAndGo(t *testing.T) {
 		t.Errorf("the standard library is %q", described["SPDXRef-stdlib"])
 	}
 	if got := "sha256:" + list.Packages[0].Checksums[0].ChecksumValue; got != strings.TrimSpace(read(t, directory, "small.digest")) {
-		t.Errorf("it is about the image %s", got)
+		t.Errorf("the list is about the image %s", got)
 	}
 }
 
-func TestPushingBringsTheImageAndItsListOfContents(t *testing.T) {
+func TestAPushSendsTheImageAndItsListOfContents(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
 	defer server.Close()
 	image := strings.TrimPrefix(server.URL, "http://") + "/team/small:v1.2.3"
@@ -233,7 +233,7 @@ func TestPushingBringsTheImageAndItsListOfContents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := strings.TrimSpace(read(t, directory, "small.digest")); got != digest.String() {
-		t.Errorf("pushed %s, and wrote %s", digest, got)
+		t.Errorf("pushed %s, but wrote %s", digest, got)
 	}
 	referrers, err := remote.Referrers(tag.Digest(digest.String()))
 	if err != nil {
@@ -244,7 +244,7 @@ func TestPushingBringsTheImageAndItsListOfContents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(manifest.Manifests) != 1 || manifest.Manifests[0].ArtifactType != string(listType) {
-		t.Fatalf("the registry knows of these referrers: %+v", manifest.Manifests)
+		t.Fatalf("the registry has these referrers: %+v", manifest.Manifests)
 	}
 	artifact, err := remote.Image(tag.Digest(manifest.Manifests[0].Digest.String()))
 	if err != nil {
@@ -263,14 +263,14 @@ func TestPushingBringsTheImageAndItsListOfContents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(list) != read(t, directory, "small.spdx.json") {
-		t.Error("what was pushed as the list of contents is something else")
+		t.Error("the pushed list of contents differs from small.spdx.json")
 	}
 }
 
-func TestAnImageNeedsATagOfItsOwn(t *testing.T) {
+func TestAnImageNeedsANameAndATag(t *testing.T) {
 	for _, image := range []string{"", "small", "UPPER:v1", "small@sha256:" + strings.Repeat("0", 64)} {
 		if _, err := parse([]string{"-image=" + image}); err == nil {
-			t.Errorf("%q was taken for an image's name", image)
+			t.Errorf("%q was accepted as an image's name", image)
 		}
 	}
 }

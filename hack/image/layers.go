@@ -23,14 +23,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// user is nobody in particular. It is a number, so that a kubelet can tell that it is not root.
+// user is an arbitrary user without rights. It is a number, so that a kubelet can tell that it is not root.
 const user = "65532:65532"
 
-// listType is that of an SPDX document.
+// listType is the media type of an SPDX document.
 const listType types.MediaType = "application/spdx+json"
 
-// index builds the program for each platform, and an image around it. Times are those of 1970: an image that says when
-// it was made is never the same twice.
+// index builds the program and an image for each platform. All times are in 1970, because an image that contains its
+// build time would be different each time.
 func (b *build) index() (v1.ImageIndex, []*buildinfo.BuildInfo, error) {
 	directory, err := os.MkdirTemp("", "image")
 	if err != nil {
@@ -66,12 +66,13 @@ func (b *build) index() (v1.ImageIndex, []*buildinfo.BuildInfo, error) {
 	}
 	annotated, ok := mutate.Annotations(index, labels).(v1.ImageIndex)
 	if !ok {
-		return nil, nil, fmt.Errorf("an index with annotations is a %T", annotated)
+		return nil, nil, fmt.Errorf("an index with annotations has the type %T", annotated)
 	}
 	return annotated, programs, nil
 }
 
-// compile leaves out whatever differs between machines: paths, the version control system, and the build's own id.
+// compile builds the program without anything that differs between machines: paths, the version control system, and
+// the build ID.
 func (b *build) compile(path string, platform v1.Platform) error {
 	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
 		"-ldflags", "-s -w -buildid= -X main.version="+b.version, "-o", path, b.pkg)
@@ -110,7 +111,7 @@ func (b *build) imageOf(program string, platform v1.Platform, labels map[string]
 	})
 }
 
-// layer holds the program and nothing else.
+// layer returns a layer that contains only the program.
 func (b *build) layer(program string) (v1.Layer, error) {
 	content, err := os.ReadFile(program)
 	if err != nil {
@@ -140,7 +141,7 @@ func writeFile(writer *tar.Writer, name string, mode int64, content []byte) erro
 	return err
 }
 
-// referrer is an artifact that a registry lists as belonging to the image.
+// referrer returns an artifact that a registry lists as belonging to the image.
 func referrer(index v1.ImageIndex, list []byte) (v1.Image, error) {
 	digest, err := index.Digest()
 	if err != nil {
@@ -158,7 +159,7 @@ func referrer(index v1.ImageIndex, list []byte) (v1.Image, error) {
 	subject := v1.Descriptor{MediaType: types.OCIImageIndex, Digest: digest, Size: size}
 	image, ok := mutate.Subject(artifact, subject).(v1.Image)
 	if !ok {
-		return nil, fmt.Errorf("an artifact with a subject is a %T", image)
+		return nil, fmt.Errorf("an artifact with a subject has the type %T", image)
 	}
 	return image, nil
 }

@@ -1,11 +1,12 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command image builds a container image of one program of this project: an empty image with a static binary for each
-// platform, and a list of what is in it. The same source and version of Go give the same digest, on any machine.
+// Command image builds a container image for one program of this project. For each platform, the image holds only a
+// static binary. The command also writes a list of the image's contents. The same source and Go version give the same
+// digest on any machine.
 //
-// It needs no registry, no daemon and no base image. That is why it is not ko, which takes even an empty base from a
-// registry or a daemon; what ko is made of, go-containerregistry, does the work here too.
+// It needs no registry, no daemon and no base image. ko would need a registry or a daemon even for an empty base image.
+// Like ko, this command uses go-containerregistry.
 package main
 
 import (
@@ -22,16 +23,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
-// platforms are those that the image is made for.
+// platforms lists the platforms that the image supports.
 var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
 
-// build says what is built, and where it goes.
+// build says what to build, and where to write it.
 type build struct {
 	source  string // the module's directory
-	pkg     string // the package of the program, relative to it
+	pkg     string // the program's package, relative to source
 	version string
 	image   name.Tag
-	output  string // a directory
+	output  string // the directory to write to
 	push    bool
 }
 
@@ -54,22 +55,22 @@ func parse(args []string) (*build, error) {
 	flags := flag.NewFlagSet("image", flag.ContinueOnError)
 	flags.StringVar(&b.source, "source", ".", "`directory` of the module")
 	flags.StringVar(&b.pkg, "package", "./cmd", "`package` of the program")
-	flags.StringVar(&b.version, "version", "dev", "what the program calls its version")
+	flags.StringVar(&b.version, "version", "dev", "the program's `version`")
 	flags.StringVar(&image, "image", "", "`name:tag` of the image")
 	flags.StringVar(&b.output, "output", ".", "`directory` for <name>.tar, <name>.spdx.json and <name>.digest")
-	flags.BoolVar(&b.push, "push", false, "push the image and its list of contents to the registry in its name")
+	flags.BoolVar(&b.push, "push", false, "push the image and its list of contents, to the registry in its name")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
 	}
 	var err error
 	b.image, err = name.NewTag(image, name.WithDefaultTag(""))
 	if err != nil || b.image.TagStr() == "" {
-		return nil, fmt.Errorf("--image: %q is no name:tag", image)
+		return nil, fmt.Errorf("--image: %q is not a name:tag", image)
 	}
 	return b, nil
 }
 
-// title is the last part of the image's name, and the name of the files.
+// title returns the last part of the image's name. The files have this name too.
 func (b *build) title() string {
 	repository := b.image.RepositoryStr()
 	return repository[strings.LastIndex(repository, "/")+1:]
@@ -108,7 +109,7 @@ func (b *build) run() error {
 	return nil
 }
 
-// publish pushes the image, and its list of contents as an artifact that refers to it.
+// publish pushes the image, and the list of its contents as an artifact that refers to the image.
 func (b *build) publish(index v1.ImageIndex, list []byte) error {
 	login := remote.WithAuthFromKeychain(authn.DefaultKeychain)
 	if err := remote.WriteIndex(b.image, index, login); err != nil {
@@ -123,13 +124,13 @@ func (b *build) publish(index v1.ImageIndex, list []byte) error {
 		return err
 	}
 	if err := remote.Write(b.image.Digest(digest.String()), artifact, login); err != nil {
-		return fmt.Errorf("pushed %s, but could not push what it contains: %w", b.image, err)
+		return fmt.Errorf("pushed %s, but could not push the list of its contents: %w", b.image, err)
 	}
 	fmt.Printf("Pushed %s\n", b.image)
 	return nil
 }
 
-// fullName is the image's name as containerd spells it.
+// fullName returns the image's name in containerd's spelling.
 func fullName(image name.Tag) string {
 	if image.RegistryStr() == name.DefaultRegistry {
 		return "docker.io/" + image.RepositoryStr() + ":" + image.TagStr()

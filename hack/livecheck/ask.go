@@ -18,7 +18,7 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// answers to the five questions.
+// answers holds the answers to the five questions.
 type answers struct {
 	standard, newline, random, noHeader, noContentType answer
 }
@@ -27,10 +27,10 @@ func (a answers) inOrder() []answer {
 	return []answer{a.standard, a.newline, a.random, a.noHeader, a.noContentType}
 }
 
-// answer to one question: a response, or an error when none came.
+// answer is the answer to one question: a response, or an error if there was none.
 type answer struct {
 	question    string
-	incomplete  bool // the request lacked something on purpose
+	incomplete  bool // the request lacked a header on purpose
 	result      outcome.Result
 	contentType string
 	err         error
@@ -40,7 +40,7 @@ func (a answer) String() string {
 	if a.err != nil {
 		return fmt.Sprintf("no answer (%v)", a.err)
 	}
-	if a.incomplete { // then the operator's word for the outcome would mislead
+	if a.incomplete { // the operator's outcomes are for complete requests
 		return fmt.Sprintf("%s, %s", a.result.Detail, a.contentType)
 	}
 	return fmt.Sprintf("%s (%s, %s)", a.result.Outcome, a.result.Detail, a.contentType)
@@ -54,6 +54,7 @@ func (a answer) rejected() bool { return a.err == nil && a.result.Outcome.Class(
 // hasCode says whether the answer carries that documented error code.
 func (a answer) hasCode(code string) bool { return strings.HasSuffix(a.result.Detail, " "+code) }
 
+// ask sends the five requests.
 func ask(ctx context.Context, client *http.Client, baseURL string, login credential.Credential) answers {
 	standard, newline := login.Token(credential.Standard), login.Token(credential.TrailingNewline)
 	get := func(question string, header http.Header) answer {
@@ -70,7 +71,7 @@ func ask(ctx context.Context, client *http.Client, baseURL string, login credent
 	}
 }
 
-// headerFor returns the header that the operator sends, too.
+// headerFor returns the headers that the operator sends.
 func headerFor(token credential.Token) http.Header {
 	return http.Header{
 		"Authorization": {token.Authorization()},
@@ -92,12 +93,12 @@ func send(ctx context.Context, client *http.Client, baseURL string, header http.
 	request.Header = header
 	response, err := client.Do(request)
 	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok { // its text would repeat the URL in every line
+		if wrapped, ok := errors.AsType[*url.Error](err); ok { // the full error would repeat the URL in every line
 			err = wrapped.Err
 		}
 		return answer{err: err}
 	}
-	defer response.Body.Close() //nolint:errcheck // it was read as far as it goes
+	defer response.Body.Close() //nolint:errcheck // there is nothing left to read
 	body, err := io.ReadAll(io.LimitReader(response.Body, outcome.MaxBody+1))
 	if err != nil {
 		return answer{err: err}
@@ -106,12 +107,12 @@ func send(ctx context.Context, client *http.Client, baseURL string, header http.
 	return answer{contentType: mediaType(response), result: outcome.Classify(outcome.Response{
 		Status:      response.StatusCode,
 		ContentType: response.Header.Get("Content-Type"),
-		Body:        body[:min(len(body), outcome.MaxBody)],
-		Truncated:   len(body) > outcome.MaxBody,
+		Body:        body,
 	}, now)}
 }
 
-// mediaType leaves out parameters, and what is no media type: a response's text is not printed.
+// mediaType returns the media type without parameters. It returns no other text from the response, which could be
+// sensitive.
 func mediaType(response *http.Response) string {
 	declared := response.Header.Get("Content-Type")
 	if declared == "" {
@@ -119,13 +120,13 @@ func mediaType(response *http.Response) string {
 	}
 	name, _, err := mime.ParseMediaType(declared)
 	if err != nil || len(name) > 64 {
-		return "an odd content type"
+		return "an invalid content type"
 	}
 	return name
 }
 
-// conclude says in a few sentences what the answers mean, and whether the endpoint tells a good login from a random
-// token.
+// conclude says in a few sentences what the answers mean, and whether the endpoint accepts the login and rejects a
+// random token.
 func conclude(a answers) (string, bool) {
 	for _, one := range a.inOrder() {
 		if one.err != nil {
@@ -139,7 +140,7 @@ func conclude(a answers) (string, bool) {
 		return "No conclusion: a random token was not rejected as documented, so something other than the API may have " +
 			"answered (a firewall, a proxy, an allow list of addresses).", false
 	}
-	sentences := []string{"The endpoint rejects a random token, so its acceptance is proof."}
+	sentences := []string{"The endpoint rejects a random token, so an acceptance proves a token."}
 	switch {
 	case a.standard.accepted() && a.newline.accepted():
 		sentences = append(sentences, "It accepts the login in both forms.")
@@ -148,7 +149,7 @@ func conclude(a answers) (string, bool) {
 	case a.newline.accepted():
 		sentences = append(sentences, "It accepts the login in the newline form only.")
 	default:
-		sentences = append(sentences, "It accepts the login in neither form: the login may be wrong or was revoked.")
+		sentences = append(sentences, "It accepts the login in neither form: it may be wrong or revoked.")
 	}
 	sentences = append(sentences,
 		documented("no Authorization header", a.noHeader, "auth_header_not_present"),
@@ -158,7 +159,7 @@ func conclude(a answers) (string, bool) {
 
 func documented(what string, a answer, code string) string {
 	if a.hasCode(code) {
-		return fmt.Sprintf("To %s it answers %s, as documented.", what, code)
+		return fmt.Sprintf("It answers %s to a request with %s, as documented.", code, what)
 	}
-	return fmt.Sprintf("To %s it does not answer %s, which is documented.", what, code)
+	return fmt.Sprintf("It does not answer %s to a request with %s, although that is documented.", code, what)
 }

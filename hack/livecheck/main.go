@@ -1,15 +1,16 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command livecheck asks Jupico's API what its documentation leaves open: which form of a login's token it accepts, and
-// what it answers to a random token, to no token, and to a request without a content type. It is for a person with
-// network access, who may try a login of their own:
+// Command livecheck finds out what the documentation of Jupico's API leaves open: which form of a login's token the API
+// accepts, and how it answers a random token, no token, and a request without a content type. It needs network access.
+// You can also try it with a login of your own:
 //
 //	go run ./hack/livecheck
 //	go run ./hack/livecheck --username=me --password-file=password.txt
 //
-// It sends five requests, one after the other, and prints no secret. The exit code is 0 when the endpoint tells a good
-// login from a random token, 1 when it does not or no conclusion is possible, and 2 when the command line is wrong.
+// It sends five requests, one after the other, and prints no secret. The exit code is 0 if the endpoint accepts the
+// login and rejects a random token, 1 if it does not or if no conclusion is possible, and 2 if the command line is
+// wrong.
 package main
 
 import (
@@ -28,13 +29,13 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 )
 
-// The login of the shared sandbox, which Jupico publishes for everybody.
+// Jupico publishes this login for the shared sandbox.
 const (
 	publishedUsername = "demoApiUser"
 	publishedPassword = "V8m!xP#l2Qz3" //nolint:gosec // it is public
 )
 
-// timeout of one request in all.
+// timeout limits each request, from start to end.
 const timeout = 20 * time.Second
 
 func main() {

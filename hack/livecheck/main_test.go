@@ -14,7 +14,7 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 )
 
-// serve returns the emulator, the URL that it is served at, and a client that trusts it.
+// serve starts an emulator, and returns it with its URL and a client that trusts it.
 func serve(t *testing.T) (*jupicotest.Emulator, string, *http.Client) {
 	t.Helper()
 	ca, err := jupicotest.NewCA()
@@ -43,8 +43,8 @@ func TestTheConclusionFollowsFromTheAnswers(t *testing.T) {
 			"login, newline form:         Accepted (HTTP 200, application/json)",
 			"random token:                Rejected (HTTP 401 auth_invalid_api_token, application/json)",
 			"in the newline form only",
-			"To no Authorization header it answers auth_header_not_present, as documented",
-			"To no content type it answers auth_invalid_content_type, as documented",
+			"It answers auth_header_not_present to a request with no Authorization header, as documented",
+			"It answers auth_invalid_content_type to a request with no content type, as documented",
 		}},
 		{"RFC form only", func(e *jupicotest.Emulator) { e.SetPublishedForms(jupicotest.Standard) }, 0,
 			[]string{"in the RFC 7617 form only"}},
@@ -95,7 +95,7 @@ func TestALoginOfOnesOwnIsReadFromAFile(t *testing.T) {
 		t.Errorf("exit code %d:\n%s", code, out.String())
 	}
 	token := base64.StdEncoding.EncodeToString([]byte("me:own-password"))
-	if got := emulator.RequestsFor(token); got != 2 { // as a login, and without a content type
+	if got := emulator.RequestsFor(token); got != 2 { // once with a complete header, once without a content type
 		t.Errorf("%d requests with the login's token, want 2", got)
 	}
 }

@@ -1,7 +1,7 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package process runs programs beside a program of hack, and ends them.
+// Package process starts and stops the programs that the commands in hack need.
 package process
 
 import (
@@ -14,30 +14,30 @@ import (
 	"time"
 )
 
-// stopTimeout is how long a process may take to end before it is killed.
+// stopTimeout is how long a process may take to exit before it is killed.
 const stopTimeout = 10 * time.Second
 
-// Process is a program that runs in a process group of its own, so that Ctrl-C reaches only who started it, and that
-// one reaches everything that the program starts. A nil Process was not started.
+// Process is a running program. It has its own process group, so that Ctrl-C reaches only the command that started it,
+// and Stop reaches all its children. A nil Process was never started.
 type Process struct {
 	Name string
-	Log  string // the file that its output goes to
-	// Exited is closed when it has ended.
+	Log  string // the file with its output
+	// Exited is closed when the process has exited.
 	Exited chan struct{}
 
 	cmd *exec.Cmd
-	err error // once Exited is closed
+	err error // set before Exited is closed
 }
 
-// Start runs a program until Stop. Its environment is ours, and more.
-func Start(name, log string, more []string, path string, args ...string) (*Process, error) {
+// Start starts a program, which runs until Stop. Its environment is that of this process, plus extraEnv.
+func Start(name, log string, extraEnv []string, path string, args ...string) (*Process, error) {
 	file, err := os.Create(log)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()                 //nolint:errcheck // the program has a descriptor of its own
-	cmd := exec.Command(path, args...) //nolint:noctx // Stop ends it, gently
-	cmd.Env = append(os.Environ(), more...)
+	defer file.Close()                 //nolint:errcheck // the program has its own descriptor
+	cmd := exec.Command(path, args...) //nolint:noctx // Stop lets it shut down, a context would kill it
+	cmd.Env = append(os.Environ(), extraEnv...)
 	cmd.Stdout, cmd.Stderr = file, file
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
@@ -51,28 +51,28 @@ func Start(name, log string, more []string, path string, args ...string) (*Proce
 	return p, nil
 }
 
-// Failure is the error of a process that ended by itself, or nil while it runs.
+// Failure returns an error if the process exited, and nil while it runs.
 func (p *Process) Failure() error {
 	if p == nil {
 		return nil
 	}
 	select {
 	case <-p.Exited:
-		return fmt.Errorf("%s ended by itself: %v", p.Name, p.err) //nolint:errorlint // nil where the exit code was 0
+		return fmt.Errorf("%s exited unexpectedly: %v", p.Name, p.err) //nolint:errorlint // it is nil if the exit code was 0
 	default:
 		return nil
 	}
 }
 
-// ID is the process's number.
+// ID returns the process ID.
 func (p *Process) ID() int { return p.cmd.Process.Pid }
 
-// Stop ends the process, and whatever it started.
+// Stop ends the process and its children.
 func (p *Process) Stop() error {
 	if p == nil {
 		return nil
 	}
-	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // it may have ended by itself
+	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM) // it may have exited already
 	select {
 	case <-p.Exited:
 	case <-time.After(stopTimeout):
@@ -80,7 +80,7 @@ func (p *Process) Stop() error {
 	err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.Exited
 	if err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("could not end %s: %w", p.Name, err)
+		return fmt.Errorf("could not stop %s: %w", p.Name, err)
 	}
 	return nil
 }

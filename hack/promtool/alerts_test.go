@@ -1,7 +1,7 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package promtool pins promtool, and has it try the alerts.
+// Package promtool pins the version of promtool, and tests the alerts with it.
 package promtool
 
 import (
@@ -25,7 +25,7 @@ func read(t *testing.T, path string) []byte {
 	return content
 }
 
-// installedRules returns the very rules that are installed, as Prometheus reads them.
+// installedRules returns the rules of the manifest, in the format that Prometheus reads.
 func installedRules(t *testing.T) []byte {
 	t.Helper()
 	var resource struct {
@@ -70,7 +70,7 @@ var (
 	keptLabel = regexp.MustCompile(`^(?:max|min) by \(([\w, ]+)\)`)
 )
 
-func TestEveryAlertIsTriedAndSaysWhatToDo(t *testing.T) {
+func TestEveryAlertHasAScenarioAndSaysWhatToDo(t *testing.T) {
 	var rules struct {
 		Groups []struct {
 			Rules []struct {
@@ -85,12 +85,12 @@ func TestEveryAlertIsTriedAndSaysWhatToDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	scenarios := string(read(t, "alerts.yaml"))
-	tried := 0
+	found := 0
 	for _, group := range rules.Groups {
 		for _, rule := range group.Rules {
-			tried++
+			found++
 			if !strings.Contains(scenarios, `ALERTS{alertname="`+rule.Alert+`", alertstate="firing"`) {
-				t.Errorf("no scenario in alerts.yaml has %s fire", rule.Alert)
+				t.Errorf("%s fires in no scenario of alerts.yaml", rule.Alert)
 			}
 			if severity := rule.Labels["severity"]; severity != "critical" && severity != "warning" {
 				t.Errorf("%s has the severity %q", rule.Alert, severity)
@@ -106,13 +106,13 @@ func TestEveryAlertIsTriedAndSaysWhatToDo(t *testing.T) {
 				}
 				for _, used := range usedLabel.FindAllStringSubmatch(text, -1) {
 					if !strings.Contains(kept, used[1]) {
-						t.Errorf("the %s of %s uses the label %s, and the alert has but %q", name, rule.Alert, used[1], kept)
+						t.Errorf("the %s of %s uses the label %s, but the alert has only %q", name, rule.Alert, used[1], kept)
 					}
 				}
 			}
 		}
 	}
-	if tried < 9 {
-		t.Errorf("found only %d alerts", tried)
+	if found < 9 {
+		t.Errorf("found only %d alerts", found)
 	}
 }

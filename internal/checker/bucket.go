@@ -10,195 +10,151 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// ticketGrace is how much later than it was told a ticket's holder may come, and still find it.
-const ticketGrace = 5 * time.Second
+const (
+	// workersPerPlace: half of the workers may be in flight to one endpoint, so that an endpoint that hangs leaves as many
+	// for all others.
+	workersPerPlace = 2
+	// shortestCall is how long a call is expected to take at least.
+	shortestCall = 2 * time.Millisecond
+	// longestWait is how long a caller is deferred at most. By then it learns that others left the queues.
+	longestWait = time.Minute
+	// ticketGrace is how much later than it was told a caller may come back and still find its ticket.
+	ticketGrace = 5 * time.Second
+)
 
-// bucket deals an endpoint's slots. Who finds none leaves a ticket, which is a place in a lane, and
-// the lanes are served in turn. There is nothing in the background: slots are dealt whenever somebody asks.
+// bucket limits the requests to a base URL: how many are sent per second, and how many callers are in flight.
+//
+// A caller that finds no slot leaves a ticket in a queue, mostly that of its namespace, and is told when to come back.
+// It is served when there are slots for all tickets before its own, and one more. The queues are served in turn: one
+// ticket of the first, one of the second, and so on. Nothing runs in the background.
+//
+// The limiter of the library alone will not do: it serves callers in the order in which they come, so that a namespace
+// with a thousand resources would be served before all others, and each caller would block a worker while it waits.
 type bucket struct {
-	limiter *rate.Limiter
-	tickets map[identity]*ticket // those that wait, and those that have a slot
-	granted []*ticket
-	lanes   []*lane // none is empty, and the first is served next
+	limiter     *rate.Limiter // its tokens are called slots here
+	maxInFlight int
+	inFlight    []time.Time // of each caller, also of those that wait for another's call: when the call began
+	queues      []*queue    // the first is served next
+	tickets     map[identity]*ticket
 }
 
-// ticket is shared by all who ask with the same token. It waits in the fastest of their lanes.
-type ticket struct {
-	id        identity
-	isGranted bool
-	expires   time.Time
-	lane      *lane
-	place     int // in it, counted from the first ticket that it ever had
-}
-
-type lane struct {
+type queue struct {
 	name    string
-	tickets []*ticket // some may have left for another lane
-	served  int
+	tickets []*ticket // the first is served next
 }
 
-func newBucket(qps float64, burst int) bucket {
-	return bucket{limiter: rate.NewLimiter(rate.Limit(qps), burst), tickets: map[identity]*ticket{}}
+// ticket is shared by all callers with the same token. It is in the queue of that caller which is served first.
+type ticket struct {
+	id      identity
+	queue   *queue
+	expires time.Time
 }
 
-// take takes a slot, or returns when to come for it.
-func (b *bucket) take(id identity, lane string, room *room, now time.Time) (time.Time, bool) {
-	b.expire(now)
-	t := b.queue(id, lane, now)
-	b.deal(room, now)
-	if t.isGranted && !room.isFull(now) {
-		b.granted = slices.DeleteFunc(b.granted, func(other *ticket) bool { return other == t })
-		delete(b.tickets, id)
+func newBucket(options Options) bucket {
+	return bucket{
+		limiter:     rate.NewLimiter(rate.Limit(options.QPS), options.Burst),
+		maxInFlight: max(1, options.Workers/workersPerPlace),
+		tickets:     map[identity]*ticket{},
+	}
+}
+
+// take takes a slot, or returns when to come back for one.
+func (b *bucket) take(id identity, queueName string, now time.Time) (retryAt time.Time, ok bool) {
+	b.dropExpired(now)
+	t := b.enqueue(id, queueName)
+	turn := b.before(t.queue, slices.Index(t.queue.tickets, t)) + 1
+	missing := float64(turn) - b.limiter.TokensAt(now)
+	if missing <= 0 && b.hasPlace() && b.limiter.AllowN(now, 1) {
+		b.remove(t)
+		i := slices.Index(b.queues, t.queue)
+		b.queues = append(slices.Delete(b.queues, i, i+1), t.queue)
 		return time.Time{}, true
 	}
-	retryAt := now.Add(b.wait(t, room, now))
+	wait := time.Millisecond // more than it takes, since the limiter calculates in floating point
+	if missing > 0 {
+		wait += time.Duration(missing / float64(b.limiter.Limit()) * float64(time.Second))
+	}
+	if !b.hasPlace() {
+		// Each place serves one caller in the time of a call, which the age of the oldest call tells best.
+		age := max(shortestCall, now.Sub(slices.MinFunc(b.inFlight, time.Time.Compare)))
+		wait = max(wait, age*time.Duration(turn)/time.Duration(b.maxInFlight))
+	}
+	retryAt = now.Add(min(wait, longestWait))
 	t.expires = retryAt.Add(ticketGrace)
 	return retryAt, false
 }
 
-// credit takes a slot that may not be there yet: it is missing later.
-func (b *bucket) credit(now time.Time) { b.limiter.ReserveN(now, 1) }
+func (b *bucket) hasPlace() bool { return len(b.inFlight) < b.maxInFlight }
 
-// waiting is the number of tickets that somebody may still come for.
+// enter takes a place for a caller whose call began then.
+func (b *bucket) enter(began time.Time) { b.inFlight = append(b.inFlight, began) }
+
+// leave gives the place of a caller back whose call began then.
+func (b *bucket) leave(began time.Time) {
+	i := slices.IndexFunc(b.inFlight, began.Equal)
+	b.inFlight = slices.Delete(b.inFlight, i, i+1)
+}
+
+// waiting is the number of tickets.
 func (b *bucket) waiting(now time.Time) int {
-	n := 0
-	for _, t := range b.tickets {
-		if !now.After(t.expires) {
-			n++
+	b.dropExpired(now)
+	return len(b.tickets)
+}
+
+// clear drops all tickets.
+func (b *bucket) clear() {
+	clear(b.tickets)
+	b.queues = nil
+}
+
+// enqueue finds the token's ticket, or adds one to the end of a queue. A ticket moves to that queue if it is served
+// earlier there.
+func (b *bucket) enqueue(id identity, queueName string) *ticket {
+	i := slices.IndexFunc(b.queues, func(q *queue) bool { return q.name == queueName })
+	if i < 0 {
+		i = len(b.queues)
+		b.queues = append(b.queues, &queue{name: queueName})
+	}
+	q := b.queues[i]
+	if t := b.tickets[id]; t != nil {
+		if b.before(t.queue, slices.Index(t.queue.tickets, t)) <= b.before(q, len(q.tickets)) {
+			return t
+		}
+		b.remove(t)
+	}
+	t := &ticket{id: id, queue: q}
+	q.tickets = append(q.tickets, t)
+	b.tickets[id] = t
+	return t
+}
+
+// before counts the tickets that are served before the one in this position of a queue.
+func (b *bucket) before(q *queue, position int) int {
+	n := position
+	turns := position + 1 // of each queue that is served earlier in a round
+	for _, other := range b.queues {
+		if other == q {
+			turns = position
+		} else {
+			n += min(len(other.tickets), turns)
 		}
 	}
 	return n
 }
 
-// clear voids all tickets.
-func (b *bucket) clear() {
-	clear(b.tickets)
-	b.granted, b.lanes = nil, nil
+func (b *bucket) remove(t *ticket) {
+	delete(b.tickets, t.id)
+	i := slices.Index(t.queue.tickets, t)
+	t.queue.tickets = slices.Delete(t.queue.tickets, i, i+1)
 }
 
-// expire lets go of slots that nobody came for.
-func (b *bucket) expire(now time.Time) {
-	b.granted = slices.DeleteFunc(b.granted, func(t *ticket) bool {
-		isExpired := now.After(t.expires)
-		if isExpired {
-			delete(b.tickets, t.id)
+// dropExpired drops the tickets at the front of the queues that nobody came back for, and empty queues.
+func (b *bucket) dropExpired(now time.Time) {
+	b.queues = slices.DeleteFunc(b.queues, func(q *queue) bool {
+		for len(q.tickets) > 0 && now.After(q.tickets[0].expires) {
+			delete(b.tickets, q.tickets[0].id)
+			q.tickets = slices.Delete(q.tickets, 0, 1)
 		}
-		return isExpired
+		return len(q.tickets) == 0
 	})
-}
-
-// queue finds or makes the token's ticket, and its place in a lane.
-func (b *bucket) queue(id identity, name string, now time.Time) *ticket {
-	t := b.tickets[id]
-	if t == nil {
-		t = &ticket{id: id}
-		b.tickets[id] = t
-	}
-	t.expires = now.Add(ticketGrace)
-	if t.isGranted {
-		return t
-	}
-	i := slices.IndexFunc(b.lanes, func(l *lane) bool { return l.name == name })
-	if i < 0 {
-		i = len(b.lanes)
-	}
-	if t.lane != nil && b.ahead(slices.Index(b.lanes, t.lane), t.place-t.lane.served) <= b.ahead(i, b.length(i)) {
-		return t
-	}
-	if i == len(b.lanes) {
-		b.lanes = append(b.lanes, &lane{name: name})
-	}
-	t.lane, t.place = b.lanes[i], b.lanes[i].served+len(b.lanes[i].tickets)
-	t.lane.tickets = append(t.lane.tickets, t)
-	return t
-}
-
-// length is how many tickets wait in a lane, or in one that is yet to be.
-func (b *bucket) length(i int) int {
-	if i == len(b.lanes) {
-		return 0
-	}
-	return len(b.lanes[i].tickets)
-}
-
-// deal gives the slots there are to the tickets whose turn it is. It runs only so far ahead of the room that a slow
-// endpoint, too, is shared in turn, and not by whoever comes at the right moment; at a quick one it is better that who
-// comes finds room than that it is kept for who is away.
-func (b *bucket) deal(room *room, now time.Time) {
-	// Slots that are kept are a part of the burst: whoever has one may come together with all others.
-	if spare := int(b.limiter.TokensAt(now)) + len(b.granted) - b.limiter.Burst(); spare > 0 {
-		b.limiter.AllowN(now, min(spare, b.limiter.Burst()))
-	}
-	for len(b.granted)+room.inside < room.ahead(now) {
-		t := b.next(now)
-		if t == nil || !b.limiter.AllowN(now, 1) {
-			return
-		}
-		served := b.lanes[0]
-		b.lanes = b.lanes[1:]
-		served.pop()
-		if len(served.tickets) > 0 {
-			b.lanes = append(b.lanes, served)
-		}
-		t.isGranted, t.lane = true, nil
-		if grace := now.Add(ticketGrace); t.expires.Before(grace) { // its holder may have been told to come later
-			t.expires = grace
-		}
-		b.granted = append(b.granted, t)
-	}
-}
-
-// next returns the ticket whose turn it is, after dropping those that left for another lane or were given up.
-func (b *bucket) next(now time.Time) *ticket {
-	for len(b.lanes) > 0 {
-		first := b.lanes[0]
-		t := first.tickets[0]
-		if t.lane == first && t.place == first.served {
-			if !now.After(t.expires) {
-				return t
-			}
-			delete(b.tickets, t.id)
-		}
-		if first.pop(); len(first.tickets) == 0 {
-			b.lanes = b.lanes[1:]
-		}
-	}
-	return nil
-}
-
-// wait estimates when it is a ticket's turn. By the rate that is exact, but for lanes that join. How long calls
-// take is a guess, and bounded, so that an endpoint which recovers is not left alone for long.
-func (b *bucket) wait(t *ticket, room *room, now time.Time) time.Duration {
-	if t.isGranted {
-		return room.wait(slices.Index(b.granted, t)+1, 0, now)
-	}
-	ahead := b.ahead(slices.Index(b.lanes, t.lane), t.place-t.lane.served)
-	missing := float64(ahead+1) - b.limiter.TokensAt(now)
-	byRate := max(0, time.Duration(missing/float64(b.limiter.Limit())*float64(time.Second)))
-	// A tick more than it takes, since the limiter reckons in floating point.
-	wait := byRate + time.Millisecond
-	if calls := ahead + 1 + len(b.granted) + room.inside - room.size(now); calls > 0 {
-		wait = max(wait, room.wait(calls, byRate, now))
-	}
-	return wait
-}
-
-// ahead counts the tickets that are served before the one in a place of a lane.
-func (b *bucket) ahead(i, place int) int {
-	ahead := place
-	for j, other := range b.lanes {
-		switch {
-		case j < i:
-			ahead += min(len(other.tickets), place+1)
-		case j > i:
-			ahead += min(len(other.tickets), place)
-		}
-	}
-	return ahead
-}
-
-func (l *lane) pop() {
-	l.tickets[0] = nil
-	l.tickets = l.tickets[1:]
-	l.served++
 }

@@ -5,38 +5,41 @@ package checker
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/jupico-operator/jupico-operator/internal/jupico"
+	"github.com/jupico-operator/jupico-operator/internal/check"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-func TestWhoComesBackWhenToldHasASlot(t *testing.T) {
-	const askers, qps, burst = 400, 20, 40
+func TestACallerThatComesBackWhenToldHasASlot(t *testing.T) {
+	const callers, qps, burst = 400, 20, 40
 	f := start(t)
 	f.use(Options{QPS: qps, Burst: burst, Workers: 16})
-	tokens := someTokens(t, askers)
-	begin, asked := f.clock.Now(), make([]int, askers)
-	f.simulate(askers, time.Hour, atOnce, func(who int) time.Time {
+	tokens := someTokens(t, callers)
+	begin, asked := f.clock.Now(), make([]int, callers)
+	f.simulate(callers, time.Hour, atOnce, func(who int) time.Time {
 		asked[who]++
-		answer := f.ask(Request{Token: tokens[who]})
+		answer := f.ask(check.Request{Token: tokens[who]})
 		return answer.RetryAt
 	})
 	for who, times := range asked {
 		if times > 2 {
-			t.Errorf("asker %d had to ask %d times", who, times)
+			t.Errorf("caller %d had to ask %d times", who, times)
 		}
 	}
-	if n := f.Requests(); n != askers+1 {
+	if n := f.Requests(); n != callers+1 {
 		t.Errorf("%d requests were made", n)
 	}
-	took, least := f.clock.Now().Sub(begin), time.Second*(askers+1-burst)/qps
+	took, least := f.clock.Now().Sub(begin), time.Second*(callers+1-burst)/qps
 	if took < least || took > least+time.Second {
 		t.Errorf("it took %s, at %d a second after the first %d", took, qps, burst)
 	}
@@ -47,12 +50,12 @@ func TestASingleCheckDoesNotWaitForAnotherNamespacesCrowd(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 20, Burst: 40, Workers: 16})
 	tokens := someTokens(t, crowd)
-	ask := func(who int) time.Time { return f.ask(Request{Token: tokens[who], Lane: "crowd"}).RetryAt }
+	ask := func(who int) time.Time { return f.ask(check.Request{Token: tokens[who], Namespace: "crowd"}).RetryAt }
 	f.simulate(crowd, time.Second, atOnce, ask)
 
 	begin, requests := f.clock.Now(), f.Requests()
-	var served Answer
-	first := f.ask(Request{Lane: "single"})
+	var served check.Answer
+	first := f.ask(check.Request{Namespace: "single"})
 	if wait := first.RetryAt.Sub(begin); wait <= 0 || wait > 3*time.Second/20 {
 		t.Fatalf("it is to wait for %s", wait)
 	}
@@ -60,12 +63,12 @@ func TestASingleCheckDoesNotWaitForAnotherNamespacesCrowd(t *testing.T) {
 		if who == crowd {
 			return first.RetryAt.Sub(begin)
 		}
-		return time.Duration(who) * time.Millisecond // the crowd pushes
+		return time.Duration(who) * time.Millisecond // the crowd comes earlier than it was told
 	}, func(who int) time.Time {
 		if who < crowd {
 			return ask(who)
 		}
-		served = f.ask(Request{Lane: "single"})
+		served = f.ask(check.Request{Namespace: "single"})
 		if n := f.Requests() - requests; n > 4 {
 			t.Errorf("it was served with %d others before it", n)
 		}
@@ -85,16 +88,16 @@ func TestNamespacesAreServedInTurn(t *testing.T) {
 	waits := map[string][]time.Duration{}
 	for i, token := range someTokens(t, 9) {
 		namespaces[i] = []string{"a", "a", "a", "a", "a", "b", "b", "b", "c"}[i]
-		answer := f.ask(Request{Token: token, Lane: namespaces[i]})
+		answer := f.ask(check.Request{Token: token, Namespace: namespaces[i]})
 		waits[namespaces[i]] = append(waits[namespaces[i]], answer.RetryAt.Sub(f.clock.Now()).Round(10*time.Millisecond))
 	}
-	// Those of b and c came later and pushed a's back, whose next look tells them.
+	// Those of b and c came later, and are served before some of a, who learn of it when they come back.
 	var order []string
 	tokens := someTokens(t, 9)
 	f.simulate(9, time.Minute, func(who int) time.Duration {
 		return waits[namespaces[who]][who-map[string]int{"a": 0, "b": 5, "c": 8}[namespaces[who]]]
 	}, func(who int) time.Time {
-		answer := f.ask(Request{Token: tokens[who], Lane: namespaces[who]})
+		answer := f.ask(check.Request{Token: tokens[who], Namespace: namespaces[who]})
 		if answer.RetryAt.IsZero() {
 			order = append(order, namespaces[who])
 		}
@@ -105,48 +108,66 @@ func TestNamespacesAreServedInTurn(t *testing.T) {
 	}
 }
 
-// passControl spends a bucket of one on the control.
+func TestANewResourceDoesNotWaitBehindTheOthersOfItsNamespace(t *testing.T) {
+	f := start(t)
+	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
+	f.passControl()
+	tokens := someTokens(t, 31)
+	for _, token := range tokens[:10] {
+		f.ask(check.Request{Token: token, Namespace: "shop"})
+	}
+	for _, token := range tokens[10:30] {
+		f.ask(check.Request{Token: token, Namespace: "crowd", IsNew: true})
+	}
+	// The namespace's routine checks, the crowd's new resources and this one are served in turn.
+	wait := f.ask(check.Request{Token: tokens[30], Namespace: "shop", IsNew: true}).RetryAt.Sub(f.clock.Now())
+	if wait > 3*time.Second+10*time.Millisecond {
+		t.Errorf("it is to wait for %s", wait)
+	}
+}
+
+// passControl spends the only slot on the control.
 func (f *fixture) passControl() {
 	f.t.Helper()
-	if answer := f.ask(Request{}); answer.RetryAt.IsZero() {
+	if answer := f.ask(check.Request{}); answer.RetryAt.IsZero() {
 		f.t.Fatalf("got %+v", answer)
 	}
 	f.wantRequests(1, 0)
-	at, _ := f.checker.endpoint(f.at)
+	at, _ := f.checker.find(f.at)
 	at.mu.Lock()
 	defer at.mu.Unlock()
-	at.bucket.clear() // of the ticket that it left
+	at.bucket.clear() // there is still the ticket of the check
 }
 
 func TestAControlTakesASlotToo(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
-	answer := f.ask(Request{})
+	answer := f.ask(check.Request{})
 	f.wantRequests(1, 0)
 	if wait := answer.RetryAt.Sub(f.clock.Now()); wait < time.Second || wait > time.Second+10*time.Millisecond {
 		t.Fatalf("the check is to wait for %s", wait)
 	}
 	f.clock.SetTime(answer.RetryAt)
-	wantResult(t, f.ask(Request{}).Result, outcome.Accepted, "HTTP 200")
+	wantResult(t, f.ask(check.Request{}).Result, outcome.Accepted, "HTTP 200")
 }
 
 func TestAllWhoNeedTheControlWaitForOneSlot(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
 	f.Inject(jupicotest.Fault{Status: 403, Times: 1})
-	f.ask(Request{})
+	f.ask(check.Request{})
 	f.wantRequests(1, 0)
-	var last Answer
+	var last check.Answer
 	for i, token := range someTokens(t, 5) {
-		last = f.ask(Request{Token: token, Lane: fmt.Sprintf("n%d", i)})
+		last = f.ask(check.Request{Token: token, Namespace: fmt.Sprintf("n%d", i)})
 	}
 	if n := f.gauge("jupico_checks_waiting"); n != 1 {
 		t.Errorf("%v tokens wait", n)
 	}
 	f.clock.SetTime(last.RetryAt)
-	f.ask(Request{})
+	f.ask(check.Request{})
 	f.wantRequests(2, 0)
-	if isFirst, retryAt := f.checker.Contact(f.at); isFirst || !retryAt.IsZero() {
+	if f.gauge("jupico_endpoint_authenticates") != 1 {
 		t.Error("the control was not made")
 	}
 }
@@ -155,13 +176,13 @@ func TestEqualTokensShareATicket(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
 	f.passControl()
-	first := f.ask(Request{Lane: "n0"}).RetryAt
+	first := f.ask(check.Request{Namespace: "n0"}).RetryAt
 	for i := range 50 {
-		if got := f.ask(Request{Lane: fmt.Sprintf("n%d", i)}).RetryAt; !got.Equal(first) {
-			t.Fatalf("asker %d is to come %s later", i, got.Sub(first))
+		if got := f.ask(check.Request{Namespace: fmt.Sprintf("n%d", i)}).RetryAt; !got.Equal(first) {
+			t.Fatalf("caller %d is to come %s later", i, got.Sub(first))
 		}
 	}
-	if next := f.ask(Request{Token: someTokens(t, 1)[0]}).RetryAt; next.After(first.Add(2 * time.Second)) {
+	if next := f.ask(check.Request{Token: someTokens(t, 1)[0]}).RetryAt; next.After(first.Add(2 * time.Second)) {
 		t.Errorf("another token is to wait %s longer", next.Sub(first))
 	}
 	if n := f.gauge("jupico_checks_waiting"); n != 2 {
@@ -169,30 +190,30 @@ func TestEqualTokensShareATicket(t *testing.T) {
 	}
 }
 
-func TestATicketMovesToTheFastestOfItsLanes(t *testing.T) {
+func TestATicketMovesToTheFastestOfItsQueues(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
 	f.passControl()
-	for _, token := range someTokens(t, 100) {
-		f.ask(Request{Token: token, Lane: "crowd"})
+	for _, token := range someTokens(t, 50) {
+		f.ask(check.Request{Token: token, Namespace: "crowd"})
 	}
-	last := f.ask(Request{Lane: "crowd"}).RetryAt
-	if wait := last.Sub(f.clock.Now()); wait < 100*time.Second {
+	last := f.ask(check.Request{Namespace: "crowd"}).RetryAt
+	if wait := last.Sub(f.clock.Now()); wait < 50*time.Second {
 		t.Errorf("behind a crowd the wait is %s", wait)
 	}
 	for _, namespace := range []string{"single", "crowd"} {
-		if wait := f.ask(Request{Lane: namespace}).RetryAt.Sub(f.clock.Now()); wait > 3*time.Second {
+		if wait := f.ask(check.Request{Namespace: namespace}).RetryAt.Sub(f.clock.Now()); wait > 3*time.Second {
 			t.Errorf("in %s the wait is %s", namespace, wait)
 		}
 	}
 }
 
-func TestATicketThatNobodyComesForExpires(t *testing.T) {
+func TestATicketExpiresWhenNobodyComesBackForIt(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
 	f.passControl()
 	for _, token := range someTokens(t, 100) {
-		f.ask(Request{Token: token})
+		f.ask(check.Request{Token: token})
 	}
 	if n := f.gauge("jupico_checks_waiting"); n != 100 {
 		t.Errorf("%v tokens wait", n)
@@ -201,99 +222,15 @@ func TestATicketThatNobodyComesForExpires(t *testing.T) {
 	if n := f.gauge("jupico_checks_waiting"); n != 0 {
 		t.Errorf("%v tokens wait", n)
 	}
-	// One slot was dealt to nobody at the most, since nobody asked.
-	wantResult(t, f.ask(Request{}).Result, outcome.Accepted, "HTTP 200")
-	at, _ := f.checker.endpoint(f.at)
-	if n := len(at.bucket.tickets) + len(at.bucket.lanes) + len(at.bucket.granted); n != 0 {
+	wantResult(t, f.ask(check.Request{}).Result, outcome.Accepted, "HTTP 200")
+	at, _ := f.checker.find(f.at)
+	at.bucket.dropExpired(f.clock.Now())
+	if n := len(at.bucket.tickets) + len(at.bucket.queues); n != 0 {
 		t.Errorf("%d things are kept", n)
 	}
 }
 
-func TestASlotThatNobodyComesForIsLostAfterAWhile(t *testing.T) {
-	f := start(t)
-	f.use(Options{QPS: 1, Burst: 1, Workers: 4}) // two slots are dealt in advance where calls take long
-	f.passControl()
-	at, _ := f.checker.endpoint(f.at)
-	at.room.pace = time.Second
-	tokens := someTokens(t, 3)
-	for _, token := range tokens[:2] {
-		f.ask(Request{Token: token})
-	}
-	// Both come into their slots while the third asks, and stay away.
-	var last Answer
-	for range 3 {
-		f.advance(time.Second)
-		last = f.ask(Request{Token: tokens[2]})
-	}
-	if last.RetryAt.IsZero() {
-		t.Fatal("slots were not kept for those who were told to come")
-	}
-	f.advance(ticketGrace + time.Second)
-	if last = f.ask(Request{Token: tokens[2]}); !last.RetryAt.IsZero() {
-		t.Errorf("it is to wait for another %s", last.RetryAt.Sub(f.clock.Now()))
-	}
-}
-
-func TestASlotThatIsDealtEarlyIsKeptUntilItsHolderWasToldToCome(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	b, r := newBucket(100, 10), newRoom(4, time.Minute) // room for one, and so two may have slots
-	r.observe(20 * time.Second)
-	r.inside = 2
-	told, _ := b.take(identity{1}, "", &r, now)
-	if told.Sub(now) < 2*ticketGrace {
-		t.Fatalf("it is to come in %s", told.Sub(now))
-	}
-	r.inside, r.pace = 0, 20*time.Millisecond // the endpoint has recovered
-	b.deal(&r, now)
-	if _, isTaken := b.take(identity{2}, "", &r, told); !isTaken || len(b.granted) != 1 {
-		t.Errorf("another was served: %t, and %d slots are kept", isTaken, len(b.granted))
-	}
-}
-
-func TestThoseWhoStayedAwayAndThoseWhoComeAreNoMoreThanABurst(t *testing.T) {
-	const burst = 10
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	b, r := newBucket(10, burst), newRoom(400, 10*time.Second)
-	r.observe(20 * time.Millisecond)
-	served := 0
-	come := func(from, to int) {
-		for i := from; i < to; i++ {
-			if _, isTaken := b.take(identity{byte(i)}, "", &r, now); isTaken {
-				served++
-			}
-		}
-	}
-	come(0, 100)
-	for range 4 { // slots are dealt to those who were told to come, and stay away
-		now = now.Add(time.Second)
-		b.deal(&r, now)
-	}
-	served = 0
-	come(0, 200)
-	if served != burst {
-		t.Errorf("%d came at once, and the bucket holds %d", served, burst)
-	}
-}
-
-func TestWhoComesFindsRoomAtAQuickEndpointAndWaitsItsTurnAtASlowOne(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	for takes, isServed := range map[time.Duration]bool{20 * time.Millisecond: true, 5 * time.Second: false} {
-		b, r := newBucket(1000, 1000), newRoom(4, 10*time.Second)
-		r.observe(takes)
-		r.inside = r.size(now)
-		for i := range byte(10) {
-			if _, ok := b.take(identity{i}, "crowd", &r, now); ok {
-				t.Fatal("there was no room")
-			}
-		}
-		r.inside = 0
-		if _, ok := b.take(identity{10}, "crowd", &r, now); ok != isServed {
-			t.Errorf("calls take %s, and who comes before those that wait is served: %t", takes, ok)
-		}
-	}
-}
-
-func TestAHangingEndpointHoldsAPartOfTheWorkersAndNoOtherEndpoint(t *testing.T) {
+func TestAHangingEndpointHoldsHalfOfTheWorkersAndNoOtherEndpoint(t *testing.T) {
 	const workers = 16
 	healthy := jupicotest.New()
 	healthy.AddKey(goodToken)
@@ -304,7 +241,7 @@ func TestAHangingEndpointHoldsAPartOfTheWorkersAndNoOtherEndpoint(t *testing.T) 
 		return mux
 	})
 	var err error
-	if f.allowed, err = jupico.NewAllowList(f.at.URL, f.at.URL+"/other"); err != nil {
+	if f.allowed, err = endpoint.NewAllowList(f.at.URL, f.at.URL+"/other"); err != nil {
 		t.Fatal(err)
 	}
 	for _, isControlled := range []bool{false, true} {
@@ -315,31 +252,24 @@ func TestAHangingEndpointHoldsAPartOfTheWorkersAndNoOtherEndpoint(t *testing.T) 
 				f.check(f.at)
 			}
 			f.Inject(jupicotest.Fault{Hang: true})
-			received, held, calls := f.Requests(), workers/4, 1 // a control, which all wait for
-			if isControlled {                                   // and known to be quick, until this moment
-				held = workers * 3 / 4
+			received, held, calls := f.Requests(), workers/2, 1 // all wait for the control
+			if isControlled {
 				calls = held
 			}
-			answers := make(chan Answer, workers)
+			answers := make(chan check.Answer, workers)
 			for _, token := range someTokens(t, workers) {
-				go func() { answers <- f.ask(Request{Token: token}) }()
+				go func() { answers <- f.ask(check.Request{Token: token}) }()
 			}
-			times := map[time.Time]bool{}
 			for range workers - held {
 				answer := <-answers
-				times[answer.RetryAt] = true
-				wait := answer.RetryAt.Sub(f.clock.Now())
-				if wait < 50*time.Millisecond || wait > f.config.Timeout {
+				if wait := answer.RetryAt.Sub(f.clock.Now()); wait <= 0 || wait > time.Second {
 					t.Errorf("got %+v, to wait for %s", answer, wait)
 				}
 			}
-			if n := f.inside(); n != held {
-				t.Errorf("%d are in calls", n)
+			if n := f.inFlight(); n != held {
+				t.Errorf("%d are in flight", n)
 			}
-			if len(times) < (workers-held)*2/3 {
-				t.Errorf("they are to come back at %d times", len(times))
-			}
-			other := f.ask(Request{Endpoint: Endpoint{URL: f.at.URL + "/other", CA: f.at.CA}})
+			other := f.ask(check.Request{Endpoint: endpoint.Endpoint{URL: f.at.URL + "/other", CA: f.at.CA}})
 			wantResult(t, other.Result, outcome.Accepted, "HTTP 200")
 			select {
 			case answer := <-answers:
@@ -351,37 +281,11 @@ func TestAHangingEndpointHoldsAPartOfTheWorkersAndNoOtherEndpoint(t *testing.T) 
 			for range held {
 				wantResult(t, (<-answers).Result, outcome.Unreachable, "the connection broke before an answer came")
 			}
-			if n := f.inside(); n != 0 {
-				t.Errorf("%d are in calls that ended", n)
+			if n := f.inFlight(); n != 0 {
+				t.Errorf("%d are in flight after all calls ended", n)
 			}
 		})
 	}
-}
-
-func TestOnlyAnEndpointWhoseCallsAreQuickHasMoreThanAQuarterOfTheWorkers(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	r := newRoom(64, 10*time.Second)
-	want := func(size int, when string) {
-		t.Helper()
-		if got := r.size(now); got != size {
-			t.Errorf("%s there is room for %d, not %d", when, got, size)
-		}
-	}
-	want(16, "before the first answer")
-	r.observe(20 * time.Millisecond)
-	want(48, "after a quick answer")
-	hanging := &call{began: now}
-	r.calls[hanging] = true
-	now = now.Add(quickCall)
-	want(48, "while a call is under way")
-	now = now.Add(time.Millisecond)
-	want(16, "when a call hangs")
-	delete(r.calls, hanging)
-	r.observe(2 * time.Second)
-	want(16, "after calls became slow")
-	r = newRoom(2, 10*time.Second)
-	r.observe(20 * time.Millisecond)
-	want(1, "with two workers")
 }
 
 func TestOneWorkerIsEnough(t *testing.T) {
@@ -390,72 +294,182 @@ func TestOneWorkerIsEnough(t *testing.T) {
 	f.wantCheck(outcome.Accepted, "HTTP 200")
 }
 
-// TestThoseWithoutRoomDoNotPoll: a slow endpoint serves a crowd in turn, and nobody asks much more often than needed.
-func TestThoseWithoutRoomDoNotPoll(t *testing.T) {
-	const askers, size, takes = 2000, 4, 2 * time.Second
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	b, r := newBucket(20, 40), newRoom(4*size, 10*time.Second)
-	r.observe(takes)
-	begin, end := now, now
-	asked, order := 0, []int{}
-	f := &fixture{t: t}
-	f.clock = clocktesting.NewFakePassiveClock(now)
-	until := make([]time.Time, askers) // of a call
-	f.simulate(askers, 24*time.Hour, atOnce, func(who int) time.Time {
+func TestACallerWithoutAPlaceComesBackTheLessOftenTheSlowerTheCallIs(t *testing.T) {
+	hold := newHoldBack()
+	f := start(t, hold.wrap)
+	f.use(Options{QPS: 1000, Burst: 1000, Workers: 2})
+	sender := f.begin(check.Request{})
+	call := <-hold.arrived
+	began := f.clock.Now()
+	for _, age := range []time.Duration{0, time.Second, 4 * time.Second} {
+		f.clock.SetTime(began.Add(age))
+		if wait := f.ask(check.Request{}).RetryAt.Sub(f.clock.Now()); wait != shortestCall+age {
+			t.Errorf("beside a call of %s, the wait is %s", age, wait)
+		}
+	}
+	urgent := f.begin(check.Request{Urgent: true})
+	eventually(t, "joining", func() bool { return f.inFlight() == 2 })
+	call <- accept
+	for _, answer := range []<-chan check.Answer{sender, urgent} {
+		wantResult(t, (<-answer).Result, outcome.Accepted, "HTTP 200")
+	}
+}
+
+// onlyBucket makes a bucket, and a clock for its callers.
+func onlyBucket(t *testing.T, options Options) (*bucket, *fixture) {
+	b := newBucket(options)
+	return &b, &fixture{t: t, clock: clocktesting.NewFakePassiveClock(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))}
+}
+
+func numbered(i int) identity { return identity{1, byte(i), byte(i >> 8)} }
+
+// crowd is how callers were served who all come at once.
+type crowd struct {
+	asked int           // how often, all together
+	order []int         // in which they were served
+	took  time.Duration // until the last call ended
+}
+
+// serve simulates a crowd, each in the namespace that is given for it, at an endpoint whose calls take some time.
+func serve(t *testing.T, options Options, n int, takes time.Duration, namespace func(who int) string) crowd {
+	b, f := onlyBucket(t, options)
+	var c crowd
+	begin, until := f.clock.Now(), make([]time.Time, n) // when the call of a caller ends
+	f.simulate(n, 24*time.Hour, atOnce, func(who int) time.Time {
 		now := f.clock.Now()
 		if !until[who].IsZero() {
-			r.inside--
-			end = now
+			b.leave(until[who].Add(-takes))
 			return time.Time{}
 		}
-		asked++
-		namespace := "crowd"
-		if who == askers-1 {
-			namespace = "single"
-		}
-		if retryAt, ok := b.take(identity{byte(who), byte(who >> 8)}, namespace, &r, now); !ok {
+		c.asked++
+		if retryAt, ok := b.take(numbered(who), namespace(who), now); !ok {
 			return retryAt
 		}
-		if r.isFull(now) {
-			t.Fatal("there is no room")
+		b.enter(now)
+		if n := len(b.inFlight); n > options.Workers/workersPerPlace {
+			t.Fatalf("%d are in flight", n)
 		}
-		r.inside++
-		order = append(order, who)
+		c.order = append(c.order, who)
 		until[who] = now.Add(takes)
 		return until[who]
 	})
-	if len(order) != askers {
-		t.Fatalf("%d were served", len(order))
+	c.took = f.clock.Now().Sub(begin)
+	if len(c.order) != n {
+		t.Fatalf("%d were served", len(c.order))
 	}
-	least := askers / size * takes
-	t.Logf("%d askers asked %d times, and all were served in %s, of %s at least", askers, asked, end.Sub(begin), least)
-	if asked > 25*askers {
-		t.Errorf("they asked %d times", asked)
+	return c
+}
+
+func TestASlowEndpointServesACrowdInTurnWithoutMuchPolling(t *testing.T) {
+	const callers, workers, takes = 2000, 128, 6 * time.Second
+	c := serve(t, Options{QPS: 20, Burst: 40, Workers: workers}, callers, takes, func(who int) string {
+		if who == callers-1 {
+			return "single"
+		}
+		return "crowd"
+	})
+	least := callers * workersPerPlace / workers * takes
+	t.Logf("%d callers asked %d times, and all were served in %s, of %s at least", callers, c.asked, c.took, least)
+	if c.asked > 10*callers {
+		t.Errorf("they asked %d times", c.asked)
 	}
-	if took := end.Sub(begin); took > least*12/10 {
-		t.Errorf("it took %s", took)
+	if c.took > least*12/10 {
+		t.Errorf("it took %s", c.took)
 	}
-	for place, who := range order {
-		if who == askers-1 && place > 40+4*size {
-			t.Errorf("the other namespace's single one was served in place %d", place)
+	if place := slices.Index(c.order, callers-1); place > 40+2*workers {
+		t.Errorf("the other namespace's single one was served in place %d", place)
+	}
+}
+
+func TestAFastEndpointServesACrowdWithoutLosingTime(t *testing.T) {
+	for _, takes := range []time.Duration{time.Millisecond, 10 * time.Millisecond} {
+		const callers, workers = 1000, 128
+		c := serve(t, Options{QPS: 5000, Burst: 5000, Workers: workers}, callers, takes, func(who int) string {
+			return fmt.Sprint(who % 10)
+		})
+		least := callers * workersPerPlace / workers * takes
+		t.Logf("%d callers asked %d times, and all were served in %s, of %s at least", callers, c.asked, c.took, least)
+		if c.took > 3*least || c.asked > 10*callers {
+			t.Errorf("calls of %s: it took %s, and they asked %d times", takes, c.took, c.asked)
 		}
 	}
 }
 
-func TestWhoCannotBeDeferredTakesASlotOnCredit(t *testing.T) {
+func TestNoMoreIsSentThanTheBucketHolds(t *testing.T) {
+	const qps, burst, crowd = 10, 5, 40
+	b, f := onlyBucket(t, Options{QPS: qps, Burst: burst, Workers: 1000})
+	random := rand.New(rand.NewPCG(1, 2))
+	var sent []time.Time
+	f.simulate(crowd, time.Hour, atOnce, func(who int) time.Time {
+		now := f.clock.Now()
+		retryAt, ok := b.take(numbered(who), fmt.Sprint(who%3), now)
+		if ok {
+			sent = append(sent, now)
+			retryAt = now
+		}
+		if random.IntN(100) == 0 {
+			retryAt = now.Add(time.Duration(random.IntN(30)) * time.Second) // early, or too late
+		}
+		return retryAt.Add(time.Duration(1 + random.IntN(1000))) // nobody is quite on time
+	})
+	for i := range sent {
+		j := i + int(burst)
+		if j < len(sent) && sent[j].Sub(sent[i]) < time.Second/qps-time.Microsecond {
+			t.Fatalf("%d requests were sent within %s", burst+1, sent[j].Sub(sent[i]))
+		}
+	}
+	if least := 3600 * qps * 9 / 10; len(sent) < least {
+		t.Errorf("only %d of %d requests were sent", len(sent), 3600*qps)
+	}
+}
+
+func TestCallersThatLeftTheQueuesHoldNobodyUpForLong(t *testing.T) {
+	b, f := onlyBucket(t, Options{QPS: 20, Burst: 40, Workers: 16})
+	for who := range 6000 {
+		b.take(numbered(who), "crowd", f.clock.Now())
+	}
+	begin := f.clock.Now()
+	f.simulate(1, time.Hour, func(int) time.Duration { return time.Second }, func(int) time.Time {
+		retryAt, _ := b.take(identity{2}, "crowd", f.clock.Now())
+		return retryAt
+	})
+	if took := f.clock.Now().Sub(begin); took > 2*longestWait+ticketGrace {
+		t.Errorf("the last one of a queue that all others left was served after %s", took)
+	}
+}
+
+func TestALongQueueIsServedInTimeByCallersWhoComeBackWithinAMinute(t *testing.T) {
+	const crowd = 6000
+	b, f := onlyBucket(t, Options{QPS: 20, Burst: 40, Workers: 16})
+	begin, asked := f.clock.Now(), 0
+	f.simulate(crowd, time.Hour, atOnce, func(who int) time.Time {
+		asked++
+		retryAt, _ := b.take(numbered(who), "crowd", f.clock.Now())
+		if !retryAt.IsZero() && retryAt.Sub(f.clock.Now()) > longestWait {
+			t.Fatalf("caller %d is to wait %s", who, retryAt.Sub(f.clock.Now()))
+		}
+		return retryAt
+	})
+	took, least := f.clock.Now().Sub(begin), time.Second*(crowd-40)/20
+	if took < least || took > least+time.Second || asked > 6*crowd {
+		t.Errorf("%d callers asked %d times, and were served in %s, of %s at least", crowd, asked, took, least)
+	}
+}
+
+func TestAnUrgentCallerTakesASlotOnCredit(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 2, Workers: 16})
 	tokens := someTokens(t, 4)
-	f.ask(Request{Token: tokens[0]}) // with the control, that is all there is
-	if answer := f.ask(Request{Token: tokens[1]}); answer.RetryAt.IsZero() {
+	f.ask(check.Request{Token: tokens[0]}) // together with the control, it takes all slots
+	if answer := f.ask(check.Request{Token: tokens[1]}); answer.RetryAt.IsZero() {
 		t.Fatal("there was a slot left")
 	}
 	requests := f.Requests()
-	answer := f.ask(Request{Token: tokens[2], Urgent: true})
+	answer := f.ask(check.Request{Token: tokens[2], Urgent: true})
 	if !answer.RetryAt.IsZero() || answer.Shared || f.Requests() != requests+1 {
 		t.Fatalf("it was answered %+v, with %d requests", answer, f.Requests()-requests)
 	}
-	wait := f.ask(Request{Token: tokens[3]}).RetryAt.Sub(f.clock.Now())
+	wait := f.ask(check.Request{Token: tokens[3]}).RetryAt.Sub(f.clock.Now())
 	if wait < 3*time.Second || wait > 4*time.Second {
 		t.Errorf("who comes after it and another waits %s, though a slot is missing", wait)
 	}

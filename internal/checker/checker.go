@@ -1,132 +1,139 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package checker stands between the controller and the client: it decides whether an endpoint may be asked at all, and
-// when, whether its answers prove anything, and which of them serve more than one asker.
+// Package checker stands between the controller and the client. It decides whether an endpoint may be asked at all, and
+// when; whether the endpoint's answers prove anything; and which answers serve more than one caller.
 package checker
 
 import (
 	"context"
 	"crypto/rand"
+	"crypto/x509"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
-	"github.com/jupico-operator/jupico-operator/internal/credential"
+	"github.com/jupico-operator/jupico-operator/internal/check"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// Endpoint is where a check goes.
-type Endpoint struct {
-	// URL is the base URL, in any spelling.
-	URL string
-	// CA holds PEM certificates of the authorities that the endpoint's certificate is verified against. Empty means the
-	// system's.
-	CA string
-}
-
-// Request asks for a check.
-type Request struct {
-	Endpoint Endpoint
-	Token    credential.Token
-	// Lane that the asker waits in, such as its namespace. Slots are dealt to the lanes in turn.
-	Lane string
-	// NotBefore is when the check must have begun at the earliest. Zero: any answer that may be shared serves. An endpoint
-	// that is left alone is left alone all the same: an answer without evidence may be older.
-	NotBefore time.Time
-	// Known is when the check began that the asker knows of. An acceptance must be of a later one. Zero: of any.
-	Known time.Time
-	// Edited is when that was edited which the asker makes the token of. An edit is tried at once: a rejection must be of
-	// a check that began then or later. Zero: of any.
-	Edited time.Time
-	// Latch is the longest that the asker lets a rejection of this token stand for a check. Zero: not at all.
-	Latch time.Duration
-	// Urgent: the asker cannot be deferred. Its slot is taken on credit. An answer that serves is taken all the same.
-	Urgent bool
-}
-
-// Answer is what came of a Request.
-type Answer struct {
-	// Result is without meaning when RetryAt is set. That of a shared answer has no Duration.
-	outcome.Result
-	// Began is when the check began. Sharers take this time over, so that equal tokens fall due together.
-	Began time.Time
-	// Shared: no request was sent for this asker.
-	Shared bool
-	// RetryAt, when it is not zero, says that no check was made, mostly for want of a slot, and when to ask again. The
-	// place in the queue is kept until a little later.
-	RetryAt time.Time
-	// LatchedUntil is how long a shared rejection goes on standing for a check.
-	LatchedUntil time.Time
-	// MassRejection: this is a rejection, and most of the endpoint's tokens were rejected together.
-	MassRejection bool
-}
-
 // Options of a Checker.
 type Options struct {
-	// QPS is how many requests a second one endpoint is sent in the long run, and Burst how many at once.
+	// QPS is how many requests one endpoint is sent per second in the long run, and Burst how many at once.
 	QPS   float64
 	Burst int
-	// Workers is how many askers there may be at a time. A quarter of them may be in calls to one endpoint, and three
-	// quarters while its calls take less than 100 ms.
+	// Workers is how many callers there are at most at the same time. A part of them may be in flight to one endpoint.
 	Workers int
 	Clock   clock.PassiveClock
-	// Log is told what concerns an endpoint, rather than one asker.
+	// Log receives what concerns an endpoint rather than one caller.
 	Log logr.Logger
 }
 
-// Checker makes checks. It is safe for concurrent use, and a prometheus.Collector.
+// Checker makes checks. It is safe for concurrent use, and it is a prometheus.Collector.
 type Checker struct {
-	allowed jupico.AllowList
+	allowed endpoint.AllowList
 	config  jupico.Config
 	options Options
-	metrics *metrics
-	// secret keys the digests that tokens are told apart by. A pointer, so that no way of printing reaches it.
-	secret *[32]byte
+	waits   *prometheus.CounterVec
+	shared  *prometheus.CounterVec
+	// key of the digests that tokens and usernames are told apart by. It is a pointer so that no way of printing shows it.
+	key *[32]byte
 
 	mu        sync.Mutex // never held during a call
-	endpoints map[key]*endpoint
+	endpoints map[endpoint.Endpoint]*endpointState
 }
 
-// New returns a Checker that asks only the allowed endpoints.
-func New(allowed jupico.AllowList, config jupico.Config, options Options) *Checker {
+// New returns a Checker that sends requests to the allowed endpoints only.
+func New(allowed endpoint.AllowList, config jupico.Config, options Options) *Checker {
 	c := &Checker{
 		allowed: allowed, config: config, options: options,
-		metrics: newMetrics(), secret: new([32]byte), endpoints: map[key]*endpoint{},
+		waits: newCounter("jupico_check_waits_total",
+			"How often a check was put off, mostly for want of a slot at the endpoint."),
+		shared: newCounter("jupico_shared_checks_total",
+			"Checks that were answered without a request of their own."),
+		key: new([32]byte), endpoints: map[endpoint.Endpoint]*endpointState{},
 	}
-	_, _ = rand.Read(c.secret[:]) // it never fails
+	_, _ = rand.Read(c.key[:]) // it never fails
 	return c
 }
 
-// Check checks one token, or says when to come back: it never waits for a slot. An endpoint is first given a random
-// token, at first use and every ControlInterval: unless it refuses that, the token is not sent, since an acceptance
-// would prove nothing.
-func (c *Checker) Check(ctx context.Context, request Request) Answer {
-	at, problem := c.endpoint(request.Endpoint)
+// Check checks one token, or says when to ask again: it never waits for a slot. At first use, and then every
+// controlInterval, an endpoint is sent a random token before. The token itself is sent only if the endpoint refused the
+// random one, since its acceptance would prove nothing otherwise.
+func (c *Checker) Check(ctx context.Context, request check.Request) check.Answer {
+	e, problem := c.find(request.Endpoint)
 	if problem != nil {
-		return Answer{Result: *problem, Began: c.options.Clock.Now()}
+		now := c.options.Clock.Now()
+		return check.Answer{Result: *problem, Began: now, Ended: now}
 	}
-	answer := at.check(ctx, asker{Request: request, id: c.identify(at, request.Token)})
-	c.metrics.answered(at.label, answer)
+	queue := request.Namespace
+	if request.IsNew {
+		queue += "/new" // no namespace's name has a slash
+	}
+	answer := e.check(ctx, &caller{
+		Request:  request,
+		id:       request.Token.Digest(c.key[:], e.label),
+		username: request.Credential.UsernameDigest(c.key[:]),
+		queue:    queue,
+	})
+	switch {
+	case !answer.RetryAt.IsZero():
+		c.waits.WithLabelValues(e.label).Inc()
+	case answer.Shared:
+		c.shared.WithLabelValues(e.label).Inc()
+	}
 	return answer
 }
 
-// Contact reports whether an endpoint is about to be asked for the first time, which may take long, so that the asker
-// should say that it is under way. Of many who ask at once, one is told so, and the others get a time to come back at:
-// mostly it takes but a moment, and then nobody else need say anything. The time is zero when there is none.
-func (c *Checker) Contact(where Endpoint) (isFirst bool, retryAt time.Time) {
-	at, problem := c.endpoint(where)
-	if problem != nil {
-		return false, time.Time{} // it is never asked
+// find returns what is known about an endpoint, or the result that says why it may not be asked.
+func (c *Checker) find(where endpoint.Endpoint) (*endpointState, *outcome.Result) {
+	canonical, err := endpoint.Canonical(where.URL)
+	if err != nil {
+		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is " + err.Error()}
 	}
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	return at.control.contact(c.options.Clock.Now())
+	if !c.allowed.Allows(canonical) {
+		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is not on the operator's list"}
+	}
+	where.URL = canonical
+
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.options.Clock.Now()
+	c.forgetUnused(now)
+	if e := c.endpoints[where]; e != nil {
+		e.lastUsed = now
+		return e, nil
+	}
+	var roots *x509.CertPool
+	if where.CA != "" {
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM([]byte(where.CA)) {
+			return nil, &outcome.Result{Outcome: outcome.CAInvalid, Detail: "it holds no PEM certificate"}
+		}
+	}
+	e := &endpointState{
+		label:    strings.TrimPrefix(canonical, "https://"),
+		client:   jupico.NewClient(canonical, roots, c.config),
+		options:  c.options,
+		lastUsed: now,
+		bucket:   newBucket(c.options),
+		tokens:   newTokens(),
+	}
+	c.endpoints[where] = e
+	return e, nil
 }
 
-func (c *Checker) identify(at *endpoint, token credential.Token) identity {
-	return token.Digest(c.secret[:], at.key.url+"\x00"+string(at.key.ca[:]))
+func (c *Checker) forgetUnused(now time.Time) {
+	for where, e := range c.endpoints {
+		if now.Sub(e.lastUsed) > controlInterval {
+			e.client.CloseIdleConnections()
+			delete(c.endpoints, where)
+		}
+	}
 }

@@ -5,269 +5,229 @@ package checker
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/x509"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/utils/clock"
-
+	"github.com/jupico-operator/jupico-operator/internal/check"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// maxPause is the longest Retry-After that is honoured.
-const maxPause = 5 * time.Minute
+// controlInterval is how long the proof lasts that a refused random token gives. An endpoint that was not used for as
+// long is forgotten.
+const controlInterval = 24 * time.Hour
 
-// key tells endpoints apart: a proof at one says nothing of another, nor of the same host under other authorities.
-type key struct {
-	url string
-	ca  [sha256.Size]byte
+// endpointState is all that is known about one endpoint.
+type endpointState struct {
+	label    string // in metrics and logs: host and path
+	client   *jupico.Client
+	options  Options
+	lastUsed time.Time // guarded by Checker.mu
+
+	mu      sync.Mutex // guards the fields below, and is never held during a call
+	bucket  bucket     // is about the URL
+	pause   pause      // is about the URL
+	control control    // is about the URL and its authorities
+	tokens  tokens     // are about the URL, its authorities and one token each
 }
 
-// endpoint is all that is known of one endpoint.
-type endpoint struct {
-	key    key
-	label  string // in metrics and logs: host and path
-	client *jupico.Client
-	clock  clock.PassiveClock
-	log    logr.Logger
-
-	lastAsked time.Time // guarded by Checker.mu
-
-	mu      sync.Mutex // guards what follows, and is not held during a call
-	bucket  bucket
-	room    room
-	tokens  tokens
-	control control
-	breaker breaker
-	pause   pause
+// control is what is known about how an endpoint answers a random token. All who need a control at the same time share
+// one.
+type control struct {
+	passedAt time.Time // when a random token was refused
+	isFailed bool      // the last random token was accepted
+	call     *call     // the control under way
 }
 
-// asker is who waits for an answer.
-type asker struct {
-	Request
-	id identity
+// caller is a request on its way to an answer.
+type caller struct {
+	check.Request
+
+	id       identity // of the token
+	username identity // zero when the token is no login's, or when the caller does not know
+	queue    string   // in which the caller waits for a slot
 }
 
-// takes reports whether a shared call's answer will do, which may have begun before an edit.
-func (a asker) takes(answer Answer) bool {
-	return answer.Outcome.Class() != outcome.Rejection || !answer.Began.Before(a.Edited)
+// call is a request to an endpoint, from its beginning on. Those who join it wait until it is done.
+type call struct {
+	sender *caller
+	secret credential.Token
+	token  *tokenState // nil: this is a control, with a random token
+	began  time.Time
+	done   chan struct{}
+	// result is set before done is closed. It has no Outcome when the sender gave up.
+	result outcome.Result
 }
 
-// endpoint returns what is kept of an endpoint, or the result that says why it may not be asked.
-func (c *Checker) endpoint(where Endpoint) (*endpoint, *outcome.Result) {
-	canonical, err := jupico.CanonicalBaseURL(where.URL)
-	if err != nil {
-		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is " + err.Error()}
-	}
-	if !c.allowed.Allows(canonical) {
-		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is not on the operator's list"}
-	}
-	k := key{url: canonical, ca: sha256.Sum256([]byte(where.CA))}
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.options.Clock.Now()
-	c.forgetUnused(now)
-	if known := c.endpoints[k]; known != nil {
-		known.lastAsked = now
-		return known, nil
-	}
-	var roots *x509.CertPool
-	if where.CA != "" {
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM([]byte(where.CA)) {
-			return nil, &outcome.Result{Outcome: outcome.CAInvalid, Detail: "it holds no PEM certificate"}
-		}
-	}
-	fresh := &endpoint{
-		key:       k,
-		label:     strings.TrimPrefix(canonical, "https://"),
-		client:    jupico.NewClient(canonical, roots, c.config),
-		clock:     c.options.Clock,
-		log:       c.options.Log,
-		lastAsked: now,
-		bucket:    newBucket(c.options.QPS, c.options.Burst),
-		room:      newRoom(c.options.Workers, c.config.Timeout),
-		tokens:    newTokens(),
-	}
-	c.endpoints[k] = fresh
-	return fresh, nil
-}
-
-func (c *Checker) forgetUnused(now time.Time) {
-	for k, at := range c.endpoints {
-		if now.Sub(at.lastAsked) > ControlInterval {
-			at.client.CloseIdleConnections()
-			delete(c.endpoints, k)
-		}
-	}
-}
-
-// check answers one asker, or defers it.
-func (e *endpoint) check(ctx context.Context, a asker) Answer {
+// check answers one caller, or defers it.
+func (e *endpointState) check(ctx context.Context, c *caller) check.Answer {
 	for {
-		turn := e.admit(a)
-		if turn.call == nil {
-			return turn.answer
+		running, answer := e.admit(c)
+		if running == nil {
+			return answer
 		}
-		if answer, ok := e.attend(ctx, turn); ok && a.takes(answer) {
+		answer, ok := e.run(ctx, c, running)
+		// The caller may have joined a call that began before its edit. If that was rejected, the edit needs another call.
+		if ok && (answer.Outcome.Class() != outcome.Rejection || !answer.Began.Before(c.Edited)) {
 			return answer
 		}
 	}
 }
 
-// turn is what an asker is to do: take an answer, or make a call, or wait for another's.
-type turn struct {
-	answer Answer
-	call   *call
-	leads  bool
-}
-
-// admit goes from what costs nothing to what costs a request.
-func (e *endpoint) admit(a asker) turn {
+// admit tries the ways to an answer, from those that cost nothing to those that cost a request. It returns the call
+// that the caller is to send or to wait for, or else the answer.
+func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	now := e.clock.Now()
-	if now.Before(a.NotBefore) {
-		return turn{answer: Answer{RetryAt: a.NotBefore}}
+	now := e.options.Clock.Now()
+	if now.Before(c.NotBefore) {
+		return nil, check.Answer{RetryAt: c.NotBefore}
 	}
-	held := e.tokens.get(a.id, now)
-	if held.serves(a.Request, now) {
-		answer := e.shared(held.result, held.began, now)
-		if held.rejections > 0 {
-			answer.LatchedUntil = held.latchedUntil(a.Latch)
+	token := e.tokens.get(c, now)
+	if token.answers(c.Request, now) {
+		answer := e.shared(token.result, token.began, now)
+		if token.rejections > 0 {
+			answer.BackoffUntil = token.backoffUntil(c.LongestBackoff)
 		}
-		return turn{answer: answer}
+		return nil, answer
 	}
-	if under := held.call; under != nil && !under.began.Before(a.NotBefore) {
-		return e.join(a, under, now)
+	if running := token.call; running != nil && !running.began.Before(c.NotBefore) {
+		return e.join(c, running, now)
 	}
-	if rested := held.restsUntil(a.Request); now.Before(rested) {
-		return turn{answer: Answer{RetryAt: rested}}
+	if retryAt := token.editRetryAt(c.Request); now.Before(retryAt) {
+		return nil, check.Answer{RetryAt: retryAt}
 	}
-	if result, began, ok := e.pause.stands(now); ok {
-		return turn{answer: e.shared(result, began, now)}
+	if result, began, isPaused := e.pause.answer(now); isPaused {
+		return nil, e.shared(result, began, now)
 	}
-	if e.breaker.blocks(now) {
-		return turn{answer: e.shared(e.breaker.failure, e.breaker.began, now)}
-	}
-	if e.control.holds(now) {
-		return e.begin(a, &call{of: held, token: a.Token, latch: a.Latch}, now)
+	if now.Sub(e.control.passedAt) < controlInterval {
+		return e.begin(&call{sender: c, secret: c.Token, token: token}, c.id, c.queue, now)
 	}
 	if e.control.call != nil {
-		return e.join(a, e.control.call, now)
+		return e.join(c, e.control.call, now)
 	}
-	// It waits in a lane of its own, so that no other has to pay for it.
-	a.id, a.Lane = identity{}, ""
-	return e.begin(a, &call{token: credential.RandomToken()}, now)
+	// The control has a queue of its own, so that no namespace pays for it.
+	return e.begin(&call{sender: c, secret: credential.RandomToken()}, identity{}, "", now)
 }
 
 // shared is an answer without a request.
-func (e *endpoint) shared(result outcome.Result, began, now time.Time) Answer {
+func (e *endpointState) shared(result outcome.Result, began, now time.Time) check.Answer {
 	result.Duration = 0
-	isMass := result.Outcome.Class() == outcome.Rejection && e.tokens.mass.stands(now)
-	return Answer{Result: result, Began: began, Shared: true, MassRejection: isMass}
+	isMass := result.Outcome.Class() == outcome.Rejection && e.tokens.mass.isOn(now)
+	return check.Answer{Result: result, Began: began, Ended: began, Shared: true, MassRejection: isMass}
 }
 
-func (e *endpoint) join(a asker, under *call, now time.Time) turn {
-	if e.room.isFull(now) && !a.Urgent {
-		return turn{answer: Answer{RetryAt: e.room.endOf(under, now)}}
+// join lets a caller wait for another's call, if there is a place for it.
+func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, check.Answer) {
+	if !c.Urgent && !e.bucket.hasPlace() {
+		return nil, check.Answer{RetryAt: now.Add(shortestCall + now.Sub(running.began))}
 	}
-	e.room.inside++
-	return turn{call: under}
+	e.bucket.enter(running.began)
+	return running, check.Answer{}
 }
 
-// begin registers a call, if there is a slot for it.
-func (e *endpoint) begin(a asker, fresh *call, now time.Time) turn {
-	if a.Urgent {
-		e.bucket.credit(now)
-	} else if retryAt, ok := e.bucket.take(a.id, a.Lane, &e.room, now); !ok {
-		return turn{answer: Answer{RetryAt: retryAt}}
+// begin registers a call, if there are a slot and a place for it. An urgent caller takes a slot on credit, so that it
+// is missing later.
+func (e *endpointState) begin(fresh *call, id identity, queue string, now time.Time) (*call, check.Answer) {
+	if fresh.sender.Urgent {
+		e.bucket.limiter.ReserveN(now, 1)
+	} else if retryAt, ok := e.bucket.take(id, queue, now); !ok {
+		return nil, check.Answer{RetryAt: retryAt}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})
-	fresh.isProbe = e.breaker.probe()
-	e.room.inside++
-	e.room.calls[fresh] = true
-	if fresh.of != nil {
-		fresh.of.call = fresh
+	e.bucket.enter(now)
+	if e.pause.length > 0 {
+		e.pause.halfOpen = fresh
+	}
+	if fresh.token != nil {
+		fresh.token.call = fresh
 	} else {
 		e.control.call = fresh
 	}
-	return turn{call: fresh, leads: true}
+	return fresh, check.Answer{}
 }
 
-// attend sees a call to its end, the asker's own or a shared one. There is no answer after a control that passed, nor
-// after a call that its maker gave up.
-func (e *endpoint) attend(ctx context.Context, t turn) (Answer, bool) {
-	defer e.leave()
-	if t.leads {
-		e.send(ctx, t.call)
+// run sends the caller's own call, or waits for another's. There is no answer after a control that passed, nor after a
+// call whose sender gave up: then the caller has to be admitted again.
+func (e *endpointState) run(ctx context.Context, c *caller, running *call) (check.Answer, bool) {
+	defer e.leave(running)
+	isSender := running.sender == c
+	if isSender {
+		e.send(ctx, running)
 	} else {
-		t.call.wait(ctx)
-	}
-	switch {
-	case ctx.Err() != nil:
-		given := outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}
-		return Answer{Result: given, Began: t.call.began, Shared: !t.leads}, true
-	case t.call.isVoid, t.call.result.Outcome == "":
-		return Answer{}, false
+		select {
+		case <-running.done:
+		case <-ctx.Done():
+		}
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	answer := e.shared(t.call.result, t.call.began, e.clock.Now())
-	if t.leads {
-		answer.Shared, answer.Duration = false, t.call.result.Duration
+	now := e.options.Clock.Now()
+	result := outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}
+	if ctx.Err() == nil {
+		result = running.result
+		isPassedControl := running.token == nil && result.Outcome.Class() == outcome.Rejection
+		if isPassedControl || result.Outcome == "" {
+			return check.Answer{}, false
+		}
+	}
+	answer := e.shared(result, running.began, now)
+	if isSender {
+		answer.Shared, answer.Ended, answer.Duration = false, now, result.Duration
 	}
 	return answer, true
 }
 
-// leave gives the room back, after a panic too.
-func (e *endpoint) leave() {
+// leave gives a place in flight back, even after a panic.
+func (e *endpointState) leave(running *call) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.room.inside--
+	e.bucket.leave(running.began)
 }
 
-// send makes a call that was registered. Even a panic ends it, so that nobody waits for ever.
-func (e *endpoint) send(ctx context.Context, c *call) {
-	c.isVoid = true
-	defer func() { e.finish(c) }()
-	c.result = e.client.Check(ctx, c.token)
-	c.isVoid = ctx.Err() != nil // the maker's own end says nothing of the endpoint
+// send makes a call that was registered. Even a panic ends the call, so that nobody waits for ever.
+func (e *endpointState) send(ctx context.Context, c *call) {
+	defer e.finish(c)
+	result := e.client.Check(ctx, c.secret)
+	if ctx.Err() == nil { // that the sender gave up says nothing about the endpoint
+		c.result = result
+	}
 }
 
-// finish draws the conclusions from a call.
-func (e *endpoint) finish(c *call) {
+// finish records the result of a call.
+func (e *endpointState) finish(c *call) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	defer close(c.done)
-	now := e.clock.Now()
-	delete(e.room.calls, c)
-	if c.of != nil && c.of.call == c {
-		c.of.call = nil
+	now := e.options.Clock.Now()
+	if c.token == nil {
+		e.control.end(c, now)
+	} else {
+		e.tokens.end(c, now)
 	}
-	if e.control.call == c {
-		e.control.call = nil
+	if e.pause.end(c, now) {
+		e.bucket.clear() // all who wait get an answer without a slot
 	}
-	if c.isVoid {
-		e.breaker.giveUp(c)
-		return
+	mass := &e.tokens.mass
+	isOn := mass.isOn(now)
+	if isOn && !mass.wasOn {
+		rejected, all := len(mass.rejected), len(mass.rejected)+len(mass.good)
+		e.options.Log.Info("Noticed mass rejection", "endpoint", e.label, "rejected", rejected, "tokens", all)
 	}
-	e.room.observe(c.result.Duration)
-	if hasOpened := e.breaker.report(c, now); e.pause.begin(c, now) || hasOpened {
-		e.bucket.clear() // whoever waits gets an answer without a slot
-	}
-	if c.of == nil {
-		c.result = e.control.conclude(c.result, now)
-		return
-	}
-	e.tokens.record(c, now)
-	if hasBegun, rejected, of := e.tokens.mass.update(now); hasBegun {
-		e.log.Info("Noticed mass rejection", "endpoint", e.label, "rejected", rejected, "tokens", of)
+	mass.wasOn = isOn
+}
+
+// end records the result of a control. When the random token was accepted, the outcome stands for the checks that are
+// not made because of this.
+func (c *control) end(ended *call, now time.Time) {
+	c.call = nil
+	switch ended.result.Outcome.Class() {
+	case outcome.Acceptance:
+		c.isFailed = true
+		ended.result.Outcome = outcome.EndpointDoesNotAuthenticate
+	case outcome.Rejection:
+		c.isFailed, c.passedAt = false, now
+	case outcome.NoEvidence, outcome.Transient:
 	}
 }

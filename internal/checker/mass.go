@@ -10,76 +10,53 @@ import (
 )
 
 const (
-	// massWindow is how close together tokens are rejected in a mass rejection.
+	// massWindow is the longest time between the rejections of a mass rejection.
 	massWindow = 10 * time.Minute
-	// massTokens is how many tokens it takes at least to speak of one.
+	// massTokens is how many rejected tokens make a mass rejection at least.
 	massTokens = 3
 )
 
-// standing is what a token counts as.
-type standing int
-
-const (
-	unknown standing = iota // never accepted, or rejected for good
-	good
-	doubted // rejected once since it was accepted
-)
-
-// mass tells whether most of an endpoint's good tokens were rejected together. A token counts as rejected by its second
-// rejection in a row, as one alone may be a slip of the endpoint's.
+// mass finds out whether most good tokens of an endpoint were rejected together: then the cause is likely Jupico's, and
+// no user's. The tokens must be of several namespaces or usernames, since somebody may well revoke all keys of one
+// application. A token counts as rejected when it was rejected twice in a row, as a single rejection may be a slip.
 type mass struct {
-	good    int                    // tokens that are good, or doubted
-	flipped map[identity]time.Time // tokens that were, and when they were rejected
-	isOn    bool
+	good     map[*tokenState]bool      // tokens that were accepted; true: and rejected once since
+	rejected map[*tokenState]time.Time // tokens that were good, and when they were rejected
+	wasOn    bool                      // when the last call ended
 }
 
-func newMass() mass { return mass{flipped: map[identity]time.Time{}} }
-
-// observe takes note of a token's last evidence.
-func (m *mass) observe(t *token, now time.Time) {
+// record records the last evidence about a token.
+func (m *mass) record(t *tokenState, now time.Time) {
+	wasRejected, isGood := m.good[t]
 	switch {
 	case t.result.Outcome.Class() == outcome.Acceptance:
-		if t.standing == unknown {
-			m.good++
-		}
-		t.standing = good
-		delete(m.flipped, t.id)
-	case t.standing == good:
-		t.standing = doubted
-	case t.standing == doubted:
-		t.standing = unknown
-		m.good--
-		m.flipped[t.id] = now
+		m.good[t] = false
+		delete(m.rejected, t)
+	case isGood && !wasRejected:
+		m.good[t] = true
+	case isGood:
+		delete(m.good, t)
+		m.rejected[t] = now
 	}
 }
 
-func (m *mass) forget(t *token) {
-	if t.standing != unknown {
-		m.good--
-	}
-	delete(m.flipped, t.id)
-}
-
-// count returns how many tokens were rejected within the window, and of how many.
-func (m *mass) count(now time.Time) (rejected, of int) {
-	for id, at := range m.flipped {
+// isOn reports whether a mass rejection is under way.
+func (m *mass) isOn(now time.Time) bool {
+	for t, at := range m.rejected {
 		if now.Sub(at) > massWindow {
-			delete(m.flipped, id)
+			delete(m.rejected, t)
 		}
 	}
-	return len(m.flipped), m.good + len(m.flipped)
-}
-
-// stands reports whether a mass rejection is under way.
-func (m *mass) stands(now time.Time) bool {
-	rejected, of := m.count(now)
-	return of >= massTokens && 2*rejected > of
-}
-
-// update reports whether a mass rejection has just begun.
-func (m *mass) update(now time.Time) (hasBegun bool, rejected, of int) {
-	wasOn := m.isOn
-	m.isOn = m.stands(now)
-	rejected, of = m.count(now)
-	return m.isOn && !wasOn, rejected, of
+	if len(m.rejected) < massTokens || len(m.rejected) <= len(m.good) {
+		return false
+	}
+	namespaces, usernames := map[string]bool{}, map[identity]bool{}
+	for t := range m.rejected {
+		namespaces[t.namespace], usernames[t.username] = true, true
+		delete(usernames, identity{}) // it is not known
+		if t.isInSeveral || len(namespaces) > 1 || len(usernames) > 1 {
+			return true
+		}
+	}
+	return false
 }

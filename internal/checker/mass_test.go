@@ -4,39 +4,62 @@
 package checker
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jupico-operator/jupico-operator/internal/check"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// accepted makes tokens that the emulator knows and has accepted.
-func (f *fixture) accepted(n int) []credential.Token {
+// accepted makes API keys that the emulator has accepted, each in a namespace of its own.
+func (f *fixture) accepted(n int) []check.Request {
 	f.t.Helper()
-	tokens := someTokens(f.t, n)
-	for _, token := range tokens {
-		f.AddKey(token.Reveal())
-		wantResult(f.t, f.ask(Request{Token: token}).Result, outcome.Accepted, "HTTP 200")
+	requests := make([]check.Request, n)
+	for i, token := range someTokens(f.t, n) {
+		requests[i] = check.Request{Token: token, Namespace: fmt.Sprintf("n%d", i)}
+		f.accept(requests[i])
 	}
-	return tokens
+	return requests
 }
 
-// reject revokes a token, and has it rejected as often. It returns the last answer.
-func (f *fixture) reject(token credential.Token, times int) Answer {
+func (f *fixture) accept(request check.Request) {
 	f.t.Helper()
-	f.Revoke(token.Reveal())
-	var last Answer
+	f.AddKey(request.Token.Reveal())
+	wantResult(f.t, f.ask(request).Result, outcome.Accepted, "HTTP 200")
+}
+
+// reject revokes a token, and has it checked some times. It returns the last answer.
+func (f *fixture) reject(request check.Request, times int) check.Answer {
+	f.t.Helper()
+	f.Revoke(request.Token.Reveal())
+	var last check.Answer
 	for range times {
 		f.advance(time.Second)
-		last = f.ask(Request{Token: token, NotBefore: f.clock.Now(), Latch: time.Hour})
+		request.NotBefore, request.LongestBackoff = f.clock.Now(), time.Hour
+		last = f.ask(request)
 		wantResult(f.t, last.Result, outcome.Rejected, "HTTP 401 auth_invalid_api_token")
 	}
 	return last
 }
 
-func (f *fixture) wantMass(sentence string, answer Answer, want bool) {
+// again has a token checked again.
+func (f *fixture) again(request check.Request) check.Answer {
+	f.t.Helper()
+	request.NotBefore = f.clock.Now()
+	return f.ask(request)
+}
+
+// backedOff asks again, and is answered by the last rejection.
+func (f *fixture) backedOff(request check.Request) check.Answer {
+	f.t.Helper()
+	request.LongestBackoff = time.Hour
+	return f.ask(request)
+}
+
+func (f *fixture) wantMass(sentence string, answer check.Answer, want bool) {
 	f.t.Helper()
 	if answer.MassRejection != want || (f.gauge("jupico_endpoint_mass_rejection") == 1) != want {
 		f.t.Errorf("%s: got %+v, and the metric says %v", sentence, answer, f.gauge("jupico_endpoint_mass_rejection"))
@@ -51,8 +74,8 @@ func TestMostTokensRejectedTogetherAreAMassRejection(t *testing.T) {
 	f.wantMass("three, but one of them only once", f.reject(tokens[2], 1), false)
 	f.wantMass("three of five", f.reject(tokens[2], 1), true)
 	f.wantMass("four", f.reject(tokens[3], 2), true)
-	f.wantMass("by a shared answer", f.ask(Request{Token: tokens[0], Latch: time.Hour}), true)
-	if accepted := f.ask(Request{Token: tokens[4], NotBefore: f.clock.Now()}); accepted.MassRejection {
+	f.wantMass("by a shared answer", f.backedOff(tokens[0]), true)
+	if accepted := f.again(tokens[4]); accepted.MassRejection {
 		t.Errorf("an acceptance says so too: %+v", accepted)
 	}
 	if len(f.logged) != 1 || !strings.Contains(f.logged[0], `"msg"="Noticed mass rejection"`) ||
@@ -61,10 +84,10 @@ func TestMostTokensRejectedTogetherAreAMassRejection(t *testing.T) {
 	}
 
 	for _, token := range tokens[:2] {
-		f.Restore(token.Reveal())
-		f.ask(Request{Token: token, NotBefore: f.clock.Now()})
+		f.Restore(token.Token.Reveal())
+		f.again(token)
 	}
-	f.wantMass("after acceptances came back", f.ask(Request{Token: tokens[3], Latch: time.Hour}), false)
+	f.wantMass("after acceptances came back", f.backedOff(tokens[3]), false)
 	f.wantMass("when it begins again", f.reject(tokens[0], 2), true)
 	if len(f.logged) != 2 {
 		t.Errorf("logged: %q", f.logged)
@@ -72,42 +95,42 @@ func TestMostTokensRejectedTogetherAreAMassRejection(t *testing.T) {
 }
 
 func TestWhatIsNoMassRejection(t *testing.T) {
-	for sentence, last := range map[string]func(*fixture) Answer{
-		"both of two tokens": func(f *fixture) Answer {
+	for sentence, last := range map[string]func(*fixture) check.Answer{
+		"both of two tokens": func(f *fixture) check.Answer {
 			tokens := f.accepted(2)
 			f.reject(tokens[0], 2)
 			return f.reject(tokens[1], 2)
 		},
-		"half of them": func(f *fixture) Answer {
+		"half of them": func(f *fixture) check.Answer {
 			tokens := f.accepted(4)
 			f.reject(tokens[0], 2)
 			return f.reject(tokens[1], 2)
 		},
-		"all, once": func(f *fixture) (last Answer) {
+		"all, once": func(f *fixture) (last check.Answer) {
 			for _, token := range f.accepted(5) {
 				last = f.reject(token, 1)
 			}
 			return last
 		},
-		"all, one after the other": func(f *fixture) (last Answer) {
+		"all, one after the other": func(f *fixture) (last check.Answer) {
 			for _, token := range f.accepted(5) {
 				f.advance(massWindow)
 				last = f.reject(token, 2)
 			}
 			return last
 		},
-		"tokens that were never accepted": func(f *fixture) (last Answer) {
-			for _, token := range someTokens(f.t, 5) {
-				last = f.reject(token, 3)
+		"tokens that were never accepted": func(f *fixture) (last check.Answer) {
+			for i, token := range someTokens(f.t, 5) {
+				last = f.reject(check.Request{Token: token, Namespace: fmt.Sprintf("n%d", i)}, 3)
 			}
 			return last
 		},
-		"all but those forgotten": func(f *fixture) Answer {
+		"all but those forgotten": func(f *fixture) check.Answer {
 			tokens := f.accepted(5)
-			f.advance(tokenKept / 2)
-			f.ask(Request{Token: tokens[3], NotBefore: f.clock.Now()})
-			f.ask(Request{Token: tokens[4], NotBefore: f.clock.Now()})
-			f.advance(tokenKept/2 + 1)
+			f.advance(tokenTTL / 2)
+			f.again(tokens[3])
+			f.again(tokens[4])
+			f.advance(tokenTTL/2 + 1)
 			f.reject(tokens[3], 2)
 			return f.reject(tokens[4], 2)
 		},
@@ -128,9 +151,80 @@ func TestAMassRejectionEndsWithItsWindow(t *testing.T) {
 	for _, token := range tokens {
 		f.reject(token, 2)
 	}
-	ask := func() Answer { return f.ask(Request{Token: tokens[2], Latch: time.Hour}) }
+	ask := func() check.Answer { return f.backedOff(tokens[2]) }
 	f.advance(massWindow - 4*time.Second)
 	f.wantMass("when the first's window is about to end", ask(), true)
 	f.advance(1)
 	f.wantMass("when only two are left", ask(), false)
+}
+
+func TestAMassRejectionConcernsSeveralNamespacesOrUsernames(t *testing.T) {
+	f := start(t)
+	login := func(username, password string) check.Request {
+		made, _, err := credential.Login([]byte(username), []byte(password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return check.Request{Token: made.Token(credential.Standard), Credential: made, Namespace: "shop"}
+	}
+	made := 0
+	key := func(namespace string) check.Request {
+		made++
+		key, _, err := credential.APIKey(fmt.Appendf(nil, "key-%d", made))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return check.Request{Token: key.Token(""), Credential: key, Namespace: namespace}
+	}
+	readBack := func(namespace string) check.Request { // as from a target, whose token was made of something unknown
+		request := key(namespace)
+		request.Credential = credential.Credential{}
+		return request
+	}
+	for _, tc := range []struct {
+		sentence       string
+		rejected, left []check.Request
+		isMass         bool
+	}{
+		{"two of three tokens of one resource", []check.Request{key("shop"), login("a", "1")}, []check.Request{key("shop")}, false},
+		{"two of two tokens in two namespaces", []check.Request{key("shop"), key("bank")}, nil, false},
+		{"three tokens in two namespaces", []check.Request{key("shop"), key("shop"), key("bank")}, nil, true},
+		{"three of five tokens in two namespaces", []check.Request{key("shop"), key("shop"), key("bank")}, []check.Request{key("shop"), key("bank")}, true},
+		{"three of six tokens in three namespaces", []check.Request{key("shop"), key("bank"), key("club")}, []check.Request{key("shop"), key("shop"), key("bank")}, false},
+		{"three API keys of one namespace", []check.Request{key("shop"), key("shop"), key("shop")}, nil, false},
+		{"three logins of two usernames in one namespace", []check.Request{login("a", "1"), login("a", "2"), login("b", "1")}, nil, true},
+		{"three passwords of one username in one namespace", []check.Request{login("a", "1"), login("a", "2"), login("a", "3")}, nil, false},
+		{"a login and two API keys of one namespace", []check.Request{login("a", "1"), key("shop"), key("shop")}, nil, false},
+		{"three tokens of which nobody knows the username", []check.Request{readBack("shop"), readBack("shop"), readBack("shop")}, nil, false},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			f.use(f.checker.options)
+			f.t = t
+			for _, request := range append(tc.left, tc.rejected...) {
+				f.accept(request)
+			}
+			for i, request := range tc.rejected {
+				answer := f.reject(request, 2)
+				f.wantMass(tc.sentence, answer, tc.isMass && i == len(tc.rejected)-1)
+			}
+		})
+	}
+}
+
+func TestATokenThatTwoNamespacesUseCountsForBoth(t *testing.T) {
+	f := start(t)
+	tokens := f.accepted(3)
+	for i := range tokens {
+		tokens[i].Namespace = "shop"
+	}
+	f.use(f.checker.options)
+	for _, token := range tokens {
+		f.accept(token)
+	}
+	other := tokens[0]
+	other.Namespace = "bank"
+	f.ask(other)
+	f.reject(tokens[0], 2)
+	f.reject(tokens[1], 2)
+	f.wantMass("three tokens, one of which is of another namespace too", f.reject(tokens[2], 2), true)
 }

@@ -13,11 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/jupico-operator/jupico-operator/internal/check"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// gather scrapes.
+// gather scrapes the metrics.
 func (f *fixture) gather() []*dto.MetricFamily {
 	f.t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -31,7 +33,7 @@ func (f *fixture) gather() []*dto.MetricFamily {
 	return families
 }
 
-// sample is a metric's value for the fixture's endpoint.
+// sample returns a metric's value for the fixture's endpoint.
 func (f *fixture) sample(name string) (float64, bool) {
 	f.t.Helper()
 	for _, family := range f.gather() {
@@ -54,15 +56,15 @@ func (f *fixture) gauge(name string) float64 {
 	return value
 }
 
-func TestMetricsTellWhatIsDone(t *testing.T) {
+func TestMetricsSayWhatTheCheckerDoes(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 2, Workers: 16})
-	f.ask(Request{})
+	f.ask(check.Request{})
 	for range 3 {
-		f.ask(Request{})
+		f.ask(check.Request{})
 	}
 	for _, token := range someTokens(t, 2) {
-		f.ask(Request{Token: token})
+		f.ask(check.Request{Token: token})
 	}
 	for name, want := range map[string]float64{
 		"jupico_check_waits_total":       2,
@@ -106,7 +108,7 @@ func TestAMetricTellsWhetherTheEndpointAuthenticates(t *testing.T) {
 
 	// Of two endpoints with one URL, the worse counts.
 	f.AuthenticateNobody(false)
-	wantResult(t, f.check(Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}), outcome.Accepted, "HTTP 200")
+	wantResult(t, f.check(endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}), outcome.Accepted, "HTTP 200")
 	want("when it passes with other authorities", 0, true)
 	f.advance(day + time.Second)
 	if _, ok := f.sample("jupico_endpoint_authenticates"); ok {
@@ -117,7 +119,7 @@ func TestAMetricTellsWhetherTheEndpointAuthenticates(t *testing.T) {
 func TestNothingThatIsPrintedHoldsAToken(t *testing.T) {
 	f := start(t)
 	tokens := f.accepted(3)
-	var last Answer
+	var last check.Answer
 	for _, token := range tokens {
 		last = f.reject(token, 2)
 	}
@@ -125,15 +127,15 @@ func TestNothingThatIsPrintedHoldsAToken(t *testing.T) {
 		t.Fatal("nothing was logged")
 	}
 	printed := strings.Join(f.logged, "\n") + fmt.Sprint(f.gather())
-	request := Request{Endpoint: f.at, Token: tokens[0]}
-	at, _ := f.checker.endpoint(f.at)
+	request := check.Request{Endpoint: f.at, Token: tokens[0].Token}
+	at, _ := f.checker.find(f.at)
 	for _, verb := range []string{"%v", "%+v", "%#v"} {
 		printed += fmt.Sprintf(verb, request) + fmt.Sprintf(verb, last) + fmt.Sprintf(verb, f.checker)
 	}
-	digest := f.checker.identify(at, tokens[0])
+	digest := tokens[0].Token.Digest(f.checker.key[:], at.label)
 	inDecimals := strings.Trim(fmt.Sprintf("%d", digest[:5]), "[]")
 	for what, secret := range map[string]string{
-		"the token": tokens[0].Reveal(), "a digest": fmt.Sprintf("%x", digest[:4]), "a digest in decimals": inDecimals,
+		"the token": tokens[0].Token.Reveal(), "a digest": fmt.Sprintf("%x", digest[:4]), "a digest in decimals": inDecimals,
 	} {
 		if strings.Contains(printed, secret) {
 			t.Errorf("%s is in what was printed", what)

@@ -11,9 +11,11 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jupico-operator/jupico-operator/internal/check"
 )
 
-// agenda holds when whose turn it is, the earliest first.
+// agenda is a heap of callers, by the time at which they ask.
 type agenda []appointment
 
 type appointment struct {
@@ -31,8 +33,8 @@ func (a *agenda) Pop() any {
 	return last
 }
 
-// simulate lets each of n askers have its turn, one after the other, as the clock goes on: ask returns when the same
-// asker is due again, or zero when it is done. It ends when nobody is due before the given time has passed.
+// simulate lets n callers ask one after the other, and sets the clock to the time of each. ask returns when the same
+// caller asks again, or zero when it is done. The simulation ends when nobody asks any more within the given time.
 func (f *fixture) simulate(n int, lasting time.Duration, first func(who int) time.Duration, ask func(who int) time.Time) {
 	f.t.Helper()
 	start := f.clock.Now()
@@ -48,7 +50,7 @@ func (f *fixture) simulate(n int, lasting time.Duration, first func(who int) tim
 			continue
 		}
 		if !again.After(turn.at) {
-			f.t.Fatalf("asker %d is due again at once", turn.who)
+			f.t.Fatalf("caller %d asks again at once", turn.who)
 		}
 		heap.Push(&next, appointment{again, turn.who})
 	}
@@ -56,9 +58,9 @@ func (f *fixture) simulate(n int, lasting time.Duration, first func(who int) tim
 
 func atOnce(int) time.Duration { return 0 }
 
-// together asks for many at the same time, and returns the answers in the order of the requests.
-func (f *fixture) together(requests []Request) []Answer {
-	answers := make([]Answer, len(requests))
+// together makes many requests at the same time, and returns the answers in the same order.
+func (f *fixture) together(requests []check.Request) []check.Answer {
+	answers := make([]check.Answer, len(requests))
 	var all sync.WaitGroup
 	for i := range requests {
 		all.Go(func() { answers[i] = f.ask(requests[i]) })
@@ -67,8 +69,8 @@ func (f *fixture) together(requests []Request) []Answer {
 	return answers
 }
 
-// holdBack lets the test decide when a request with one of its tokens is answered: each is announced, and answered by
-// what is sent back.
+// holdBack lets the test answer the requests with goodToken: each one sends a channel to arrived, and is answered by the
+// handler that it receives from that channel.
 type holdBack struct {
 	arrived chan chan http.HandlerFunc
 }
@@ -104,14 +106,14 @@ func refuse(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusU
 
 func fail(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 
-// begin asks in the background.
-func (f *fixture) begin(request Request) <-chan Answer {
-	answer := make(chan Answer, 1)
+// begin makes a request in the background.
+func (f *fixture) begin(request check.Request) <-chan check.Answer {
+	answer := make(chan check.Answer, 1)
 	go func() { answer <- f.ask(request) }()
 	return answer
 }
 
-// eventually waits for what another goroutine is about to do.
+// eventually waits until another goroutine has done something.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !is(); {
@@ -122,10 +124,10 @@ func eventually(t *testing.T, what string, is func() bool) {
 	}
 }
 
-// inside is how many askers are in calls to the fixture's endpoint.
-func (f *fixture) inside() int {
-	at, _ := f.checker.endpoint(f.at)
+// inFlight is how many callers are in flight to the fixture's endpoint.
+func (f *fixture) inFlight() int {
+	at, _ := f.checker.find(f.at)
 	at.mu.Lock()
 	defer at.mu.Unlock()
-	return at.room.inside
+	return len(at.bucket.inFlight)
 }

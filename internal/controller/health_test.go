@@ -4,7 +4,6 @@
 package controller
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -21,7 +21,8 @@ import (
 
 // queue is a work queue of a process that was elected at noon.
 type queue struct {
-	*heartbeat
+	*Reconciler
+	fake  *fakeCache
 	clock *clocktesting.FakePassiveClock
 	t     *testing.T
 }
@@ -31,22 +32,23 @@ func newQueue(t *testing.T, resources ...v1alpha1.JupicoCredential) *queue {
 	elected := make(chan struct{})
 	close(elected)
 	clock := clocktesting.NewFakePassiveClock(noon)
-	q := &queue{&heartbeat{list: listOf(resources...), clock: clock, elected: elected}, clock, t}
+	cache := cacheOf(resources...)
+	q := &queue{&Reconciler{cache: cache, clock: clock, elected: elected}, cache, clock, t}
 	q.expect(true)
 	return q
 }
 
 func (q *queue) wait(d time.Duration) { q.clock.SetTime(q.clock.Now().Add(d)) }
 
-// finish has a reconcile end with an error or none.
+// finish has a reconcile end with an error, or with none because the resource is gone.
 func (q *queue) finish(err error) {
 	q.t.Helper()
-	worker := q.of(reconcile.Func(func(context.Context, reconcile.Request) (reconcile.Result, error) {
-		return reconcile.Result{RequeueAfter: time.Second}, err
-	}))
-	result, got := worker.Reconcile(q.t.Context(), reconcile.Request{})
-	if !errors.Is(got, err) || result.RequeueAfter != time.Second {
-		q.t.Errorf("the reconcile came to %v, %v", result, got)
+	q.fake.getErr = err
+	if err == nil {
+		q.fake.getErr = apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("jupicocredentials").GroupResource(), "gone")
+	}
+	if _, got := q.Reconcile(q.t.Context(), reconcile.Request{}); !errors.Is(got, err) {
+		q.t.Errorf("the reconcile ended with %v", got)
 	}
 }
 
@@ -55,7 +57,7 @@ func (q *queue) expect(healthy bool) {
 	q.t.Helper()
 	answer := httptest.NewRecorder()
 	request := httptest.NewRequestWithContext(q.t.Context(), http.MethodGet, "/", nil)
-	(healthz.CheckHandler{Checker: q.check}).ServeHTTP(answer, request)
+	(healthz.CheckHandler{Checker: q.checkHealth}).ServeHTTP(answer, request)
 	if got := answer.Code == http.StatusOK; got != healthy {
 		q.t.Errorf("at %s, healthy is %t: %s", q.clock.Now().Format(time.TimeOnly), got, answer.Body)
 	}
@@ -78,13 +80,13 @@ func TestALiveQueueFinishesWhatIsOverdue(t *testing.T) {
 		t.Run(row.sentence, func(t *testing.T) {
 			t.Parallel()
 			q := newQueue(t, row.resource)
-			q.wait(patience)
+			q.wait(stuckAfter)
 			q.expect(true)
 			q.wait(time.Second)
 			q.expect(row.want)
 			q.finish(nil)
 			q.expect(true)
-			q.wait(patience)
+			q.wait(stuckAfter)
 			q.expect(true)
 		})
 	}
@@ -93,8 +95,8 @@ func TestALiveQueueFinishesWhatIsOverdue(t *testing.T) {
 func TestALiveQueueSaysWhatItIsStuckBefore(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t, seen("True/Accepted", due(noon)))
-	q.wait(patience + time.Second)
-	err := q.check(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+	q.wait(stuckAfter + time.Second)
+	err := q.checkHealth(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	if err == nil || !strings.Contains(err.Error(), "shop/payments is overdue, and nothing was finished for 10m1s") {
 		t.Errorf("got %v", err)
 	}
@@ -108,7 +110,7 @@ func TestAQueueIsAliveWhileItsWorkersFail(t *testing.T) {
 		q.finish(errors.New("the API server does not answer"))
 		q.expect(true)
 	}
-	q.wait(patience + time.Second)
+	q.wait(stuckAfter + time.Second)
 	q.expect(false)
 }
 
@@ -117,20 +119,20 @@ func TestAReplicaThatWaitsToBeElectedIsAlive(t *testing.T) {
 	q := newQueue(t, seen("True/Accepted", due(noon)))
 	elected := make(chan struct{})
 	q.elected = elected
-	q.last.Store(nil)
+	q.lastFinished.Store(nil)
 	q.wait(24 * time.Hour)
 	q.expect(true)
 
 	close(elected)
 	q.expect(true) // for it has only just begun
-	q.wait(patience + time.Second)
+	q.wait(stuckAfter + time.Second)
 	q.expect(false)
 }
 
 func TestAProcessWithoutACacheIsAlive(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t)
-	q.list = noCache
+	q.cache = noCache
 	q.wait(24 * time.Hour)
 	q.expect(true)
 }

@@ -9,9 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
@@ -72,15 +70,6 @@ var _ = Describe("A source that cannot be a credential", func() {
 		Entry("when an API key is not token68", row{key("two words"), apiKey,
 			"InvalidSource", "copy it again from Backoffice", "Stalled", true}),
 	)
-
-	It("is read though the API server's cache never comes to hold what the watch has shown", func() {
-		source := newScene().writeSource(map[string][]byte{"username": []byte("u")})
-		r := &Reconciler{live: admin}
-		seen := &glimpse{ref: v1alpha1.SourceStatus{UID: source.UID, ResourceVersion: "4000000000"}}
-		read := &corev1.Secret{}
-		Expect(r.readAsSeen(ctx, client.ObjectKeyFromObject(source), seen, read)).To(Succeed())
-		Expect(read.Data).To(Equal(source.Data))
-	})
 
 	It("is cleaned of a trailing newline, which works and is said", func() {
 		s := newScene()

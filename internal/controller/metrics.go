@@ -5,7 +5,6 @@ package controller
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,48 +14,55 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
-	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+	"github.com/jupico-operator/jupico-operator/internal/check"
 )
 
-// overdueGrace is how late a check may be before it counts as overdue: it waits its turn among others.
+// overdueGrace is how late a check may be before it counts as overdue. Checks wait for their turn.
 const overdueGrace = time.Minute
 
-// lister lists all resources, which are only to be read.
-type lister func(context.Context) ([]v1alpha1.JupicoCredential, error)
-
-// listFrom lists what is in the cache, without a copy of each. Without a cache yet, that is an error.
-func listFrom(reader client.Reader) lister {
-	return func(ctx context.Context) ([]v1alpha1.JupicoCredential, error) {
-		var resources v1alpha1.JupicoCredentialList
-		err := reader.List(ctx, &resources, client.UnsafeDisableDeepCopy)
-		return resources.Items, err
-	}
+// list lists all resources in the cache, which are only to be read. Before the cache starts, that is an error.
+func list(ctx context.Context, cache client.Reader) ([]v1alpha1.JupicoCredential, error) {
+	var resources v1alpha1.JupicoCredentialList
+	err := cache.List(ctx, &resources, client.UnsafeDisableDeepCopy)
+	return resources.Items, err
 }
+
+// The gauges are read from the resources when the metrics are scraped.
+var (
+	ofResource   = []string{"namespace", "name"}
+	ofCredential = []string{"namespace", "name", "credential"}
+
+	acceptedGauge = prometheus.NewDesc("jupico_credential_accepted",
+		"1 when the last evidence about what the source holds was an acceptance, 0 when it was a rejection; no sample "+
+			"without evidence.", ofCredential, nil)
+	lastAcceptedGauge = prometheus.NewDesc("jupico_credential_last_accepted_timestamp_seconds",
+		"When the API last accepted what the source holds, in seconds since 1970.", ofCredential, nil)
+	activeGauge = prometheus.NewDesc("jupico_active_credential",
+		"1 for the credential whose token is in the target.", ofCredential, nil)
+	readyGauge = prometheus.NewDesc("jupico_resource_ready",
+		"1 when the condition Ready is True, else 0; the reason is the condition's.",
+		[]string{"namespace", "name", "reason"}, nil)
+	staleGauge = prometheus.NewDesc("jupico_credential_stale",
+		"1 when the token in the target was accepted too long ago to be vouched for, else 0.", ofResource, nil)
+	failedOverGauge = prometheus.NewDesc("jupico_credential_failed_over",
+		"Of a resource with two credentials: 1 when the token of the second is in the target, else 0.", ofResource, nil)
+	redundantGauge = prometheus.NewDesc("jupico_credential_redundant",
+		"Of a resource with two credentials: 1 when the condition Redundant is True, else 0.", ofResource, nil)
+	overdueGauge = prometheus.NewDesc("jupico_overdue_resources",
+		"Resources, not suspended, whose next check should have begun more than a minute ago.", nil, nil)
+)
 
 // metrics counts checks as they are made, and reads the state of all resources when it is scraped.
 type metrics struct {
-	list      lister
+	cache     client.Reader
 	clock     clock.PassiveClock
 	checks    *prometheus.CounterVec
 	durations prometheus.Histogram
-
-	accepted   *prometheus.Desc
-	last       *prometheus.Desc
-	active     *prometheus.Desc
-	ready      *prometheus.Desc
-	stale      *prometheus.Desc
-	failedOver *prometheus.Desc
-	redundant  *prometheus.Desc
-	overdue    *prometheus.Desc
 }
 
-func newMetrics(list lister, clock clock.PassiveClock) *metrics {
-	resource := []string{"namespace", "name"}
-	entry := append(slices.Clip(resource), "credential")
-	reason := append(slices.Clip(resource), "reason")
-	describe := prometheus.NewDesc
+func newMetrics(cache client.Reader, clock clock.PassiveClock) *metrics {
 	return &metrics{
-		list: list, clock: clock,
+		cache: cache, clock: clock,
 		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "jupico_checks_total",
 			Help: "Checks of a token, by the environment that it belongs to and by outcome.",
@@ -66,29 +72,19 @@ func newMetrics(list lister, clock clock.PassiveClock) *metrics {
 			Help:    "Time from the request of a check to the end of its answer.",
 			Buckets: prometheus.ExponentialBuckets(0.01, 2, 11),
 		}),
-		accepted: describe("jupico_credential_accepted",
-			"1 when the last evidence about what the source holds was an acceptance, 0 when it was a rejection; no sample "+
-				"without evidence.", entry, nil),
-		last: describe("jupico_credential_last_accepted_timestamp_seconds",
-			"When the API last accepted what the source holds, in seconds since 1970.", entry, nil),
-		active: describe("jupico_active_credential", "1 for the credential whose token is in the target.", entry, nil),
-		ready: describe("jupico_resource_ready",
-			"1 when the condition Ready is True, else 0; the reason is the condition's.", reason, nil),
-		stale: describe("jupico_credential_stale",
-			"1 when the token in the target was accepted too long ago to be vouched for, else 0.", resource, nil),
-		failedOver: describe("jupico_credential_failed_over",
-			"Of a resource with two credentials: 1 when the token of the second is in the target, else 0.", resource, nil),
-		redundant: describe("jupico_credential_redundant",
-			"Of a resource with two credentials: 1 when the condition Redundant is True, else 0.", resource, nil),
-		overdue: describe("jupico_overdue_resources",
-			"Resources, not suspended, whose next check should have begun more than a minute ago.", nil, nil),
 	}
 }
 
-func (m *metrics) checked(resource *v1alpha1.JupicoCredential, result outcome.Result) {
-	m.checks.WithLabelValues(string(resource.Spec.Environment), string(result.Outcome)).Inc()
-	if result.Duration > 0 {
-		m.durations.Observe(result.Duration.Seconds())
+// count counts the checks of a round that were made for the resource itself.
+func (m *metrics) count(resource *v1alpha1.JupicoCredential, answers []check.Answer) {
+	for _, answer := range answers {
+		if answer.Shared {
+			continue
+		}
+		m.checks.WithLabelValues(string(resource.Spec.Environment), string(answer.Outcome)).Inc()
+		if answer.Duration > 0 {
+			m.durations.Observe(answer.Duration.Seconds())
+		}
 	}
 }
 
@@ -96,10 +92,10 @@ func (m *metrics) checked(resource *v1alpha1.JupicoCredential, result outcome.Re
 func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
 	m.checks.Describe(descriptions)
 	m.durations.Describe(descriptions)
-	for _, description := range []*prometheus.Desc{
-		m.accepted, m.last, m.active, m.ready, m.stale, m.failedOver, m.redundant, m.overdue,
+	for _, gauge := range []*prometheus.Desc{
+		acceptedGauge, lastAcceptedGauge, activeGauge, readyGauge, staleGauge, failedOverGauge, redundantGauge, overdueGauge,
 	} {
-		descriptions <- description
+		descriptions <- gauge
 	}
 }
 
@@ -107,24 +103,53 @@ func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
 func (m *metrics) Collect(samples chan<- prometheus.Metric) {
 	m.checks.Collect(samples)
 	m.durations.Collect(samples)
-	resources, err := m.list(context.Background())
+	resources, err := list(context.Background(), m.cache)
 	if err != nil {
-		return // and say nothing, rather than that there are no resources
+		return // no samples, rather than those of no resources
 	}
 	now := m.clock.Now()
-	overdue := 0
+	overdue := 0.0
 	for i := range resources {
-		m.collectResource(&resources[i], samples)
-		m.collectEntries(&resources[i], samples)
-		if isOverdue(&resources[i], overdueGrace, now) {
-			overdue++
-		}
+		resource := &resources[i]
+		overdue += oneIf(isOverdue(resource, overdueGrace, now))
+		collect(resource, func(gauge *prometheus.Desc, value float64, label ...string) {
+			labels := append([]string{resource.Namespace, resource.Name}, label...)
+			samples <- prometheus.MustNewConstMetric(gauge, prometheus.GaugeValue, value, labels...)
+		})
 	}
-	samples <- gauge(m.overdue, float64(overdue))
+	samples <- prometheus.MustNewConstMetric(overdueGauge, prometheus.GaugeValue, overdue)
 }
 
-func gauge(description *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
-	return prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, labels...)
+// collect gives the samples of a resource. The label is the one beside namespace and name.
+func collect(
+	resource *v1alpha1.JupicoCredential, sample func(gauge *prometheus.Desc, value float64, label ...string),
+) {
+	status := &resource.Status
+	deployed := status.Deployed
+	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
+		sample(readyGauge, oneIf(ready.Status == metav1.ConditionTrue), ready.Reason)
+	}
+	if redundant := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionRedundant); redundant != nil {
+		sample(redundantGauge, oneIf(redundant.Status == metav1.ConditionTrue))
+	}
+	if credentials := resource.Spec.Credentials; len(credentials) > 1 {
+		sample(failedOverGauge, oneIf(deployed != nil && deployed.Credential == credentials[1].Name))
+	}
+	if deployed != nil {
+		accepted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCredentialAccepted)
+		sample(staleGauge, oneIf(accepted != nil && (accepted.Reason == v1alpha1.ReasonStale ||
+			accepted.Reason == v1alpha1.ReasonDeployedUnverifiable)))
+		sample(activeGauge, 1, deployed.Credential)
+	}
+	for i := range status.Credentials {
+		entry := &status.Credentials[i]
+		if entry.Verdict == v1alpha1.VerdictAccepted || entry.Verdict == v1alpha1.VerdictRejected {
+			sample(acceptedGauge, oneIf(entry.Verdict == v1alpha1.VerdictAccepted), entry.Name)
+		}
+		if entry.LastAcceptedTime != nil {
+			sample(lastAcceptedGauge, float64(entry.LastAcceptedTime.Unix()), entry.Name)
+		}
+	}
 }
 
 func oneIf(condition bool) float64 {
@@ -134,64 +159,17 @@ func oneIf(condition bool) float64 {
 	return 0
 }
 
-// collectResource gathers what alerts are made of: of each resource the same few series, however it is.
-func (m *metrics) collectResource(resource *v1alpha1.JupicoCredential, samples chan<- prometheus.Metric) {
-	status := &resource.Status
-	if ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady); ready != nil {
-		samples <- gauge(m.ready, oneIf(ready.Status == metav1.ConditionTrue), resource.Namespace, resource.Name,
-			ready.Reason)
-	}
-	if status.Deployed != nil {
-		accepted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCredentialAccepted)
-		isStale := accepted != nil && (accepted.Reason == v1alpha1.ReasonStale ||
-			accepted.Reason == v1alpha1.ReasonDeployedUnverifiable)
-		samples <- gauge(m.stale, oneIf(isStale), resource.Namespace, resource.Name)
-	}
-	if redundant := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionRedundant); redundant != nil {
-		samples <- gauge(m.redundant, oneIf(redundant.Status == metav1.ConditionTrue), resource.Namespace, resource.Name)
-	}
-	if credentials := resource.Spec.Credentials; len(credentials) > 1 {
-		isStandby := status.Deployed != nil && status.Deployed.Credential == credentials[1].Name
-		samples <- gauge(m.failedOver, oneIf(isStandby), resource.Namespace, resource.Name)
-	}
-}
-
-// collectEntries gathers what is known of each credential.
-func (m *metrics) collectEntries(resource *v1alpha1.JupicoCredential, samples chan<- prometheus.Metric) {
-	sample := func(description *prometheus.Desc, credential string, value float64) {
-		samples <- gauge(description, value, resource.Namespace, resource.Name, credential)
-	}
-	if deployed := resource.Status.Deployed; deployed != nil {
-		sample(m.active, deployed.Credential, 1)
-	}
-	for i := range resource.Status.Credentials {
-		entry := &resource.Status.Credentials[i]
-		switch entry.Verdict {
-		case v1alpha1.VerdictAccepted:
-			sample(m.accepted, entry.Name, 1)
-		case v1alpha1.VerdictRejected:
-			sample(m.accepted, entry.Name, 0)
-		case v1alpha1.VerdictUnknown:
-		}
-		if entry.LastAcceptedTime != nil {
-			sample(m.last, entry.Name, float64(entry.LastAcceptedTime.Unix()))
-		}
-	}
-}
-
-// isOverdue reports whether a resource should have been looked at longer ago than the grace: for its next check or,
-// when it is new, at all.
+// isOverdue reports whether a resource's next check, or its first, should have begun longer ago than the grace.
 func isOverdue(resource *v1alpha1.JupicoCredential, grace time.Duration, now time.Time) bool {
-	if resource.Spec.Suspend || !resource.DeletionTimestamp.IsZero() {
+	dueAt := resource.Status.NextCheckTime
+	accepted := meta.FindStatusCondition(resource.Status.Conditions, v1alpha1.ConditionCredentialAccepted)
+	switch {
+	case resource.Spec.Suspend, !resource.DeletionTimestamp.IsZero():
 		return false
+	case len(resource.Status.Conditions) == 0: // there was no round yet
+		dueAt = &resource.CreationTimestamp
+	case accepted != nil && accepted.Reason == v1alpha1.ReasonChecking: // its first check was deferred
+		dueAt = &accepted.LastTransitionTime
 	}
-	status := &resource.Status
-	if len(status.Conditions) == 0 {
-		return now.Sub(resource.CreationTimestamp.Time) > grace
-	}
-	if accepted := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionCredentialAccepted); accepted != nil &&
-		accepted.Reason == v1alpha1.ReasonChecking { // whose first check is put off
-		return now.Sub(accepted.LastTransitionTime.Time) > grace
-	}
-	return status.NextCheckTime != nil && now.Sub(status.NextCheckTime.Time) > grace
+	return dueAt != nil && now.Sub(dueAt.Time) > grace
 }

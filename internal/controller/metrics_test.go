@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
@@ -80,19 +81,36 @@ func created(t time.Time) func(*v1alpha1.JupicoCredential) {
 
 func deleted(r *v1alpha1.JupicoCredential) { r.DeletionTimestamp = at(noon) }
 
-func listOf(resources ...v1alpha1.JupicoCredential) lister {
-	return func(context.Context) ([]v1alpha1.JupicoCredential, error) { return resources, nil }
+// fakeCache lists its resources, and answers every other read with an error.
+type fakeCache struct {
+	resources []v1alpha1.JupicoCredential
+	listErr   error
+	getErr    error
 }
 
-func noCache(context.Context) ([]v1alpha1.JupicoCredential, error) {
-	return nil, errors.New("the cache is not started, or stopping")
+func (c *fakeCache) List(_ context.Context, list client.ObjectList, _ ...client.ListOption) error {
+	if c.listErr != nil {
+		return c.listErr
+	}
+	list.(*v1alpha1.JupicoCredentialList).Items = c.resources
+	return nil
 }
+
+func (c *fakeCache) Get(context.Context, client.ObjectKey, client.Object, ...client.GetOption) error {
+	return c.getErr
+}
+
+func cacheOf(resources ...v1alpha1.JupicoCredential) *fakeCache {
+	return &fakeCache{resources: resources}
+}
+
+var noCache = &fakeCache{listErr: errors.New("the cache is not started, or stopping")}
 
 // scrape returns what a scrape at noon shows of resources, as "name labels value" without the prefix jupico_, sorted.
-func scrape(t *testing.T, list lister) []string {
+func scrape(t *testing.T, cache client.Reader) []string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newMetrics(list, clocktesting.NewFakePassiveClock(noon)))
+	registry.MustRegister(newMetrics(cache, clocktesting.NewFakePassiveClock(noon)))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +184,7 @@ func TestAScrapeTellsWhatIsKnownOfAResource(t *testing.T) {
 			t.Parallel()
 			want := append(slices.Clone(row.want), "overdue_resources 0")
 			slices.Sort(want)
-			if got := scrape(t, listOf(row.resource)); !slices.Equal(got, want) {
+			if got := scrape(t, cacheOf(row.resource)); !slices.Equal(got, want) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
 		})
@@ -204,7 +222,7 @@ func TestAScrapeCountsWhatIsOverdue(t *testing.T) {
 			t.Parallel()
 			other := good(due(noon.Add(time.Minute)))
 			other.Name = "other"
-			got := scrape(t, listOf(other, row.resource))
+			got := scrape(t, cacheOf(other, row.resource))
 			if want := fmt.Sprintf("overdue_resources %v", oneIf(row.overdue)); !slices.Contains(got, want) {
 				t.Errorf("got\n%s\nwant %s", strings.Join(got, "\n"), want)
 			}

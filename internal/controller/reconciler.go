@@ -1,17 +1,20 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controller is the only place with Kubernetes I/O: it reads sources, writes targets and status, and leaves
-// every judgement to the packages decision and render.
+// Package controller is the only place with Kubernetes I/O. It observes resources and their Secrets, makes the calls
+// that a round of package decision asks for, and writes targets, statuses and events.
 package controller
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -20,9 +23,10 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
 	"github.com/jupico-operator/jupico-operator/internal/decision"
+	"github.com/jupico-operator/jupico-operator/internal/objectwatch"
 )
 
-// +kubebuilder:rbac:groups=credentials.jupico.dev,resources=jupicocredentials,verbs=list;watch
+// +kubebuilder:rbac:groups=credentials.jupico.dev,resources=jupicocredentials,verbs=get;list;watch
 // +kubebuilder:rbac:groups=credentials.jupico.dev,resources=jupicocredentials/status,verbs=patch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch
@@ -30,129 +34,120 @@ import (
 
 // Reconciler keeps JupicoCredentials proven and delivered.
 type Reconciler struct {
-	cache  client.Reader // has JupicoCredentials
-	client client.Writer // writes Secrets
-	// resources patches JupicoCredentials, and is answered with their metadata alone.
-	resources  metadata.Getter
-	secrets    *mentions
-	configMaps *mentions
-	live       client.Reader // reads Secrets and ConfigMaps from the API server
+	cache      client.Reader // of JupicoCredentials
+	live       client.Reader // asks the API server itself
+	client     client.Client // only for writes
+	secrets    *objectwatch.Watch
+	configMaps *objectwatch.Watch
 	events     events.EventRecorder
 	checker    *checker.Checker
 	clock      clock.PassiveClock
 	metrics    *metrics
-	memories   memories
-	patches    atomic.Int64 // of statuses
+	// states maps the name of each resource to its *decision.State. The work queue lets one worker at a time use it.
+	states sync.Map
+	// stop ends the manager with errRestored.
+	stop func()
+
+	// elected is closed once this process is the leader.
+	elected <-chan struct{}
+	// lastFinished is when the last reconcile ended.
+	lastFinished atomic.Pointer[time.Time]
 }
+
+// errRestored is why the process ends after the cluster's state was restored from a backup.
+var errRestored = errors.New("the API server returned an older version of a resource than before: its state was " +
+	"restored, so the operator has to start anew")
 
 // Reconcile brings one resource's target and status up to date.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	defer func() { r.lastFinished.Store(new(r.clock.Now())) }()
+	resource, state, err := r.read(ctx, request.NamespacedName)
+	if resource == nil {
+		return ctrl.Result{}, err
+	}
+	requeueAt, err := r.run(ctx, resource, state)
+	if err != nil || requeueAt.IsZero() {
+		return ctrl.Result{}, err
+	}
+	return requeueAfter(resource, max(requeueAt.Sub(r.clock.Now()), time.Millisecond)), nil
+}
+
+// run runs a round, unless the resource can wait for its next check. It returns when to reconcile the resource again
+// even if nothing happens. Zero means never.
+func (r *Reconciler) run(
+	ctx context.Context, resource *v1alpha1.JupicoCredential, state *decision.State,
+) (time.Time, error) {
+	watched, targetErr := r.watched(ctx, resource)
+	if requeueAt, isHealthy := state.Resume(resource, watched, r.clock.Now()); isHealthy {
+		return requeueAt, nil
+	}
+	observation, calls := r.observe(ctx, resource, state, watched, targetErr)
+	round, err := state.Run(ctx, observation, calls)
+	if round == nil {
+		return time.Time{}, err
+	}
+	r.metrics.count(resource, round.Answers)
+	if round.IsSilent {
+		return round.RequeueAt, nil
+	}
+	if round.HasConflict {
+		return r.clock.Now().Add(state.Abandon(round, false)), nil
+	}
+	version, writeErr := r.writeStatus(ctx, resource, &round.Status)
+	switch {
+	case apierrors.IsConflict(writeErr), apierrors.IsNotFound(writeErr):
+		// The next round begins with what somebody else wrote.
+		return r.clock.Now().Add(state.Abandon(round, false)), nil
+	case writeErr != nil:
+		state.Abandon(round, true) // nobody knows whether the status was written
+		return time.Time{}, writeErr
+	}
+	state.Commit(round, version)
+	r.announce(ctx, resource, round)
+	return round.RequeueAt, errors.Join(targetErr, err)
+}
+
+// read returns a resource, which is only to be read, and what is known of it. It returns no resource when there is
+// nothing to do. When the cache is behind, it asks the API server itself.
+func (r *Reconciler) read(
+	ctx context.Context, name types.NamespacedName,
+) (*v1alpha1.JupicoCredential, *decision.State, error) {
+	value, _ := r.states.LoadOrStore(name, &decision.State{})
+	state, _ := value.(*decision.State)
 	resource := &v1alpha1.JupicoCredential{}
-	// It is the cache's own, and only to be read.
-	if err := r.cache.Get(ctx, request.NamespacedName, resource, client.UnsafeDisableDeepCopy); err != nil {
-		r.memories.forget(request.NamespacedName)
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	err := r.cache.Get(ctx, name, resource, client.UnsafeDisableDeepCopy)
+	if err == nil && state.IsCacheBehind(resource) {
+		cached := resource
+		resource = &v1alpha1.JupicoCredential{}
+		err = r.live.Get(ctx, name, resource)
+		if err == nil && state.IsRestored(resource, cached) {
+			r.stop()
+			return nil, nil, nil
+		}
 	}
-	if !resource.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil // what becomes of the target is the garbage collector's to do
+	if apierrors.IsNotFound(err) {
+		r.states.Delete(name)
 	}
-	known := r.memories.get(resource)
-	if isBehind(resource, known, r.clock.Now()) {
-		return again(resource, cacheLag), nil
+	if err != nil || !resource.DeletionTimestamp.IsZero() { // the garbage collector deletes the target
+		return nil, nil, client.IgnoreNotFound(err)
 	}
-	if wakeUp, ok, err := r.resume(ctx, resource, known); ok || err != nil {
-		return r.until(resource, wakeUp, false), err
-	}
-
-	held := known.deployed
-	findings, err := r.evaluate(ctx, resource, known)
-	if findings == nil {
-		return ctrl.Result{}, err
-	}
-	written, writeErr := r.writeStatus(ctx, resource, known, findings)
-	if !written {
-		known.disown(held, findings.status.Target, resource.Status.Target, writeErr)
-		return again(resource, cacheLag), writeErr
-	}
-	known.record(findings.sight)
-	r.announce(ctx, resource, findings)
-	if err != nil {
-		return ctrl.Result{}, err
-	}
-	return r.until(resource, findings.wakeUp, findings.isExpected), nil
+	return resource, state, nil
 }
 
-// findings are what an evaluation came to.
-type findings struct {
-	status v1alpha1.JupicoCredentialStatus
-	wakeUp time.Time // zero: not before something happens
-	sight  *sight    // that the status is about
-	// isExpected: at the wake-up, a check is to be made that was announced or waits for its slot.
-	isExpected bool
-}
-
-// evaluate proves, decides and delivers. An error means trouble with Kubernetes, and everything else is an outcome;
-// both may come together.
-func (r *Reconciler) evaluate(
-	ctx context.Context, resource *v1alpha1.JupicoCredential, known *memory,
-) (*findings, error) {
-	sight, err := r.look(ctx, resource, known)
-	if err != nil {
-		return nil, err
+// requeueAfter puts a resource for which nothing was ever delivered before the others, since somebody waits for it.
+// Without a priority, the work queue would keep the low one of the initial list.
+func requeueAfter(resource *v1alpha1.JupicoCredential, wait time.Duration) ctrl.Result {
+	priority := 0
+	if resource.Status.Deployed == nil {
+		priority = 10
 	}
-	plan := decision.NewPlan(sight.facts)
-	outcomes, err := r.check(ctx, sight, known, plan)
-	if err != nil {
-		return nil, err
-	}
-	sight.facts.Now = r.clock.Now()
-	verdict := decision.Decide(sight.facts, plan, outcomes)
-	isExpected := verdict.IsExpected()
-	if retryAt := verdict.BriefWait(); !retryAt.IsZero() {
-		return &findings{status: resource.Status, wakeUp: retryAt, sight: sight, isExpected: isExpected}, nil
-	}
-	target, err := r.deliver(ctx, sight, known, verdict)
-	if isGone(err) {
-		return nil, nil //nolint:nilnil // the namespace is being deleted, and nothing is left to say
-	}
-	status, wakeUp := decision.Conclude(verdict, target)
-	wakeUp = decision.Earliest(wakeUp, sight.retryRequestAt)
-	return &findings{status: status, wakeUp: wakeUp, sight: sight, isExpected: isExpected}, err
-}
-
-// cacheLag is how long to wait for the cache to show our own last write.
-const cacheLag = 50 * time.Millisecond
-
-// Priorities in the work queue. The initial list's low one, which the queue would otherwise keep, ends with the first
-// look.
-const (
-	routine    = 0
-	expected   = 1  // the checker told it when to come: its slot, which it has waited for, is given away when it is late
-	firstProof = 10 // somebody waits for it
-)
-
-func again(resource *v1alpha1.JupicoCredential, after time.Duration) ctrl.Result {
-	priority := routine
-	if isNew(resource) {
-		priority = firstProof
-	}
-	return ctrl.Result{RequeueAfter: after, Priority: &priority}
-}
-
-// isNew reports whether nothing was ever delivered.
-func isNew(resource *v1alpha1.JupicoCredential) bool { return resource.Status.Deployed == nil }
-
-func (r *Reconciler) until(resource *v1alpha1.JupicoCredential, wakeUp time.Time, isExpected bool) ctrl.Result {
-	if wakeUp.IsZero() {
-		return ctrl.Result{}
-	}
-	result := again(resource, max(wakeUp.Sub(r.clock.Now()), time.Millisecond))
-	if isExpected {
-		*result.Priority += expected
-	}
-	return result
+	return ctrl.Result{RequeueAfter: wait, Priority: &priority}
 }
 
 func keyOf(namespace, name string) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: name}
+}
+
+func versionOf(object metav1.Object) v1alpha1.SourceStatus {
+	return v1alpha1.SourceStatus{UID: object.GetUID(), ResourceVersion: object.GetResourceVersion()}
 }

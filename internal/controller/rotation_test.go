@@ -259,17 +259,26 @@ var _ = Describe("One token of many resources", func() {
 		Expect(s.emulator.RequestsFor(s.login.token())-before).To(BeNumerically("<=", 6), "of one rejection and its confirmations")
 	})
 
-	It("is tried at once, latched or not, when its spec or its source is edited", func() {
+	It("is not tried at once when the spec is edited, unless that changes what is checked", func() {
 		s := newScene()
 		s.emulator.Revoke(s.login.username)
 		s.writeSource(s.login.data())
 		s.create()
 		s.expectReady("False", "Rejected")
-		s.emulator.Restore(s.login.username)
-		s.edit(func(r *v1alpha1.JupicoCredential) { r.Spec.CheckInterval = metav1.Duration{Duration: time.Hour} })
-		s.expectReady("True", "Accepted")
+		checks := s.emulator.RequestsFor(s.login.token())
+		for i := range 5 {
+			s.edit(func(r *v1alpha1.JupicoCredential) {
+				r.Spec.CheckInterval = metav1.Duration{Duration: time.Duration(i+1) * time.Hour}
+			})
+			Eventually(func() int64 { return s.get().Status.ObservedGeneration }, soon, "20ms").Should(Equal(s.get().Generation))
+		}
+		Expect(s.emulator.RequestsFor(s.login.token())).To(Equal(checks))
+		Expect(condition(s.get(), v1alpha1.ConditionReady)).To(Equal("False/Rejected"))
+	})
 
-		By("going by way of other bytes to ones that were rejected before, and are not any more")
+	It("is tried at once, whatever its backoff, when its source is edited to it", func() {
+		s := newScene()
+		s.ready()
 		other := newLogin()
 		s.writeSource(other.data())
 		s.expectReady("True", "CandidateRejected")

@@ -6,6 +6,10 @@ package controller
 import (
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
@@ -17,13 +21,13 @@ import (
 	"k8s.io/client-go/rest"
 )
 
-var _ = Describe("The metrics' guard", func() {
+var _ = Describe("The filter of the metrics", func() {
 	var guarded http.Handler
 
 	BeforeEach(func() {
 		client, err := rest.HTTPClientFor(administrator)
 		Expect(err).NotTo(HaveOccurred())
-		filter, err := GuardMetrics(administrator, client)
+		filter, err := MetricsFilter(administrator, client)
 		Expect(err).NotTo(HaveOccurred())
 		guarded, err = filter(logr.Discard(), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.WriteHeader(http.StatusOK)
@@ -53,8 +57,8 @@ var _ = Describe("The metrics' guard", func() {
 	It("lets nobody pass without a token that the cluster knows", func() {
 		Expect(scrape(http.MethodGet, "")).To(Equal(http.StatusUnauthorized))
 		Expect(scrape(http.MethodGet, "Bearer ")).To(Equal(http.StatusUnauthorized))
-		Expect(scrape(http.MethodGet, "Bearer invented")).To(Equal(http.StatusUnauthorized))
 		Expect(scrape(http.MethodGet, "Basic aW52ZW50ZWQ6")).To(Equal(http.StatusUnauthorized))
+		Expect(scrape(http.MethodGet, "Bearer invented")).To(Equal(http.StatusInternalServerError))
 	})
 
 	It("lets those pass whom the cluster lets get /metrics, and nobody else", func() {
@@ -78,10 +82,51 @@ var _ = Describe("The metrics' guard", func() {
 	It("lets nobody pass while the cluster can't be asked", func() {
 		nowhere := rest.AnonymousClientConfig(administrator)
 		nowhere.Host = closedEndpoint
-		filter, err := GuardMetrics(nowhere, http.DefaultClient)
+		filter, err := MetricsFilter(nowhere, http.DefaultClient)
 		Expect(err).NotTo(HaveOccurred())
 		guarded, err = filter(logr.Discard(), http.NotFoundHandler())
 		Expect(err).NotTo(HaveOccurred())
 		Expect(scrape(http.MethodGet, "Bearer whatever")).To(Equal(http.StatusInternalServerError))
 	})
 })
+
+// hangingServer is an API server that knows every token, and never answers requests for one resource.
+type hangingServer struct{ resource string }
+
+func (s hangingServer) RoundTrip(request *http.Request) (*http.Response, error) {
+	if path.Base(request.URL.Path) == s.resource {
+		<-request.Context().Done()
+		return nil, request.Context().Err()
+	}
+	answer := httptest.NewRecorder()
+	answer.Header().Set("Content-Type", "application/json")
+	_, err := answer.WriteString(`{"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview",
+		"status": {"authenticated": true, "user": {"username": "prometheus"}}}`)
+	return answer.Result(), err
+}
+
+func TestAScrapeEndsWhileTheAPIServerHangs(t *testing.T) {
+	for _, resource := range []string{"tokenreviews", "subjectaccessreviews"} {
+		t.Run(resource, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client := &http.Client{Transport: hangingServer{resource}}
+				filter, err := MetricsFilter(&rest.Config{Host: "https://api.example"}, client)
+				if err != nil {
+					t.Fatal(err)
+				}
+				handler, err := filter(logr.Discard(), http.NotFoundHandler())
+				if err != nil {
+					t.Fatal(err)
+				}
+				request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+				request.Header.Set("Authorization", "Bearer whatever")
+				answer := httptest.NewRecorder()
+				began := time.Now()
+				handler.ServeHTTP(answer, request)
+				if took := time.Since(began); answer.Code < http.StatusInternalServerError || took != scrapeTimeout {
+					t.Errorf("it ended with %d after %s, want an error after %s", answer.Code, took, scrapeTimeout)
+				}
+			})
+		})
+	}
+}

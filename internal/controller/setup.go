@@ -5,12 +5,13 @@ package controller
 
 import (
 	"context"
+	"net/http"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
@@ -20,19 +21,26 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
+	"github.com/jupico-operator/jupico-operator/internal/objectwatch"
 	"github.com/jupico-operator/jupico-operator/internal/render"
 )
 
-// The waits after trouble with Kubernetes. The longest is short, since a failed write must not delay a check.
 const (
-	shortestBackoff = 100 * time.Millisecond
-	longestBackoff  = time.Minute
+	// The waits after an error of the API server. They are short, since a failed write must not delay a check.
+	shortestErrorBackoff = 100 * time.Millisecond
+	longestErrorBackoff  = time.Minute
+
+	// scrapeTimeout is how long a scrape of the metrics may take in all. Prometheus waits as long by default.
+	scrapeTimeout = 10 * time.Second
 )
 
 // Options of the controller.
@@ -48,22 +56,13 @@ type Options struct {
 }
 
 // CacheOptions keep a read from starting an informer, which would hold the values of Secrets. No namespaces means all.
-func CacheOptions(config *rest.Config, namespaces []string) cache.Options {
+func CacheOptions(namespaces []string) cache.Options {
 	options := cache.Options{
 		ReaderFailOnMissingInformer: true,
 		DefaultTransform:            cache.TransformStripManagedFields(),
-		ByObject:                    map[client.Object]cache.ByObject{&v1alpha1.JupicoCredential{}: {Transform: compact}},
-	}
-	switch len(namespaces) {
-	case 0:
-		options.NewInformer = newInformer(config, metav1.NamespaceAll)
-	case 1:
-		options.NewInformer = newInformer(config, namespaces[0])
+		DefaultNamespaces:           map[string]cache.Config{},
 	}
 	for _, namespace := range namespaces {
-		if options.DefaultNamespaces == nil {
-			options.DefaultNamespaces = map[string]cache.Config{}
-		}
 		options.DefaultNamespaces[namespace] = cache.Config{}
 	}
 	return options
@@ -77,63 +76,94 @@ func ClientOptions() client.Options {
 	}
 }
 
+// MetricsFilter lets a client read the metrics if the cluster allows it to get /metrics. The library does not limit how
+// long it waits for the API server's answer, so a scrape that takes longer than scrapeTimeout ends with an error.
+func MetricsFilter(config *rest.Config, client *http.Client) (metricsserver.Filter, error) {
+	filter, err := filters.WithAuthenticationAndAuthorization(config, client)
+	if err != nil {
+		return nil, err
+	}
+	return func(log logr.Logger, metrics http.Handler) (http.Handler, error) {
+		handler, err := filter(log, metrics)
+		if err != nil {
+			return nil, err
+		}
+		return http.TimeoutHandler(handler, scrapeTimeout, "The scrape took too long."), nil
+	}, nil
+}
+
 // SetUp registers the controller with a manager that was made with CacheOptions and ClientOptions.
 // The manager's liveness then depends on the work queue.
-func SetUp(ctx context.Context, manager ctrl.Manager, options Options) error {
-	config := rest.CopyConfig(manager.GetConfig())
-	config.WarningHandlerWithContext = log.NewKubeAPIWarningLogger(log.KubeAPIWarningLoggerOptions{Deduplicate: true})
-	objects, err := metadata.NewForConfigAndClient(config, manager.GetHTTPClient())
-	if err != nil {
+func SetUp(ctx context.Context, mgr ctrl.Manager, options Options) error {
+	if err := objectwatch.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
-	watch := func(index, resource string) *mentions {
-		kind := objects.Resource(corev1.SchemeGroupVersion.WithResource(resource))
-		return newMentions(manager.GetCache(), index, kind, options.Namespaces)
-	}
-	list := listFrom(manager.GetCache())
-	r := &Reconciler{
-		cache:      manager.GetCache(),
-		client:     manager.GetClient(),
-		resources:  objects.Resource(v1alpha1.GroupVersion.WithResource("jupicocredentials")),
-		secrets:    watch(indexSecrets, "secrets"),
-		configMaps: watch(indexConfigMaps, "configmaps"),
-		live:       manager.GetAPIReader(),
-		events:     manager.GetEventRecorder(render.ManagerName),
-		checker:    options.Checker,
-		clock:      options.Clock,
-		metrics:    newMetrics(list, options.Clock),
-		memories:   memories{of: map[client.ObjectKey]*memory{}},
+	r, err := newReconciler(mgr, options)
+	if err != nil {
+		return err
 	}
 	if err := options.Metrics.Register(r.metrics); err != nil {
 		return err
 	}
-	heart := &heartbeat{list: list, clock: options.Clock, elected: manager.Elected()}
-	if err := manager.AddHealthzCheck("workqueue", heart.check); err != nil {
+	if err := mgr.AddHealthzCheck("workqueue", r.checkHealth); err != nil {
 		return err
 	}
-	if err := addIndex(ctx, manager.GetCache(), indexSecrets, mentionedSecrets); err != nil {
-		return err
-	}
-	if err := addIndex(ctx, manager.GetCache(), indexConfigMaps, mentionedConfigMaps); err != nil {
-		return err
-	}
-	edited := predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})
-	return ctrl.NewControllerManagedBy(manager).
-		For(&v1alpha1.JupicoCredential{}, builder.WithPredicates(edited)).
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.JupicoCredential{}, builder.WithPredicates(isEdited())).
 		WatchesRawSource(r.secrets).
 		WatchesRawSource(r.configMaps).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: options.MaxConcurrentReconciles,
-			LogConstructor:          naming(manager.GetLogger()),
+			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-				shortestBackoff, longestBackoff),
+				shortestErrorBackoff, longestErrorBackoff),
 		}).
-		Complete(heart.of(r))
+		Complete(r)
 }
 
-// naming has log lines name the resource that they are about. The library's own name it twice, once by way of
-// reflection, which took a twentieth of the processor time of each check.
-func naming(log logr.Logger) func(*reconcile.Request) logr.Logger {
+func newReconciler(mgr ctrl.Manager, options Options) (*Reconciler, error) {
+	objects, err := metadata.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
+	if err != nil {
+		return nil, err
+	}
+	watch := func(index, resource string) *objectwatch.Watch {
+		kind := objects.Resource(corev1.SchemeGroupVersion.WithResource(resource))
+		return objectwatch.New(mgr.GetCache(), index, kind, options.Namespaces, isNews)
+	}
+	restored := make(chan struct{})
+	r := &Reconciler{
+		cache:      mgr.GetCache(),
+		live:       mgr.GetAPIReader(),
+		client:     mgr.GetClient(),
+		secrets:    watch(objectwatch.IndexSecrets, "secrets"),
+		configMaps: watch(objectwatch.IndexConfigMaps, "configmaps"),
+		events:     mgr.GetEventRecorder(render.ManagerName),
+		checker:    options.Checker,
+		clock:      options.Clock,
+		metrics:    newMetrics(mgr.GetCache(), options.Clock),
+		elected:    mgr.Elected(),
+		stop:       sync.OnceFunc(func() { close(restored) }),
+	}
+	return r, mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
+		select {
+		case <-restored:
+			return errRestored
+		case <-ctx.Done():
+			return nil
+		}
+	}))
+}
+
+// isEdited selects what a user changed, and a resource that was deleted and made again while the watch was interrupted.
+func isEdited() predicate.Predicate {
+	isReplaced := predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
+	}}
+	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, isReplaced)
+}
+
+// logConstructor makes each log line name its resource once. The library's own names it twice, and its kind thrice.
+func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
 	return func(request *reconcile.Request) logr.Logger {
 		if request == nil {
 			return log

@@ -6,157 +6,131 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
 )
 
-// cachedRead is how long the API server may take to answer from its cache. Without a bound, the client would ask for
-// half a minute.
-const cachedRead = time.Second
-
-// readSource brings what is known of the source up to date. It reads the Secret only when the watch shows another
-// resourceVersion than the one that was read, and before it is called missing: a watch may be behind the very manifest
-// that holds both.
+// readSource returns the source of an entry. It reads the Secret only if the watch shows another version than the last
+// one that was read, and before it says that the Secret is missing: the watch may be behind a manifest that holds both.
 func (r *Reconciler) readSource(
-	ctx context.Context, resource *v1alpha1.JupicoCredential, entry *v1alpha1.Credential, known *sourceMemory,
-) error {
-	name, watch := entry.SecretName(), r.secrets.in(resource.Namespace)
-	seen := watch.peek(keyOf(resource.Namespace, name))
-	isMissing := seen == nil && known.problem == v1alpha1.ReasonSourceNotFound
-	isUnchanged := seen != nil && known.ref == seen.ref && known.generation == resource.Generation
-	if known.secret == name && (isMissing || isUnchanged) {
-		return nil
+	ctx context.Context, resource *v1alpha1.JupicoCredential, i int, previous decision.Source,
+) decision.Source {
+	entry := &resource.Spec.Credentials[i]
+	name := keyOf(resource.Namespace, entry.SecretName())
+	cached := r.secrets.Cached(name)
+	isStillMissing := cached == nil && previous.Problem == v1alpha1.ReasonSourceNotFound
+	isUnchanged := cached != nil && previous.Version == cached.Source()
+	if isStillMissing || isUnchanged || previous.Waits(r.clock.Now()) {
+		return previous
 	}
+	source := decision.Source{}
 	secret := &corev1.Secret{}
-	if err := r.readAsSeen(ctx, keyOf(resource.Namespace, name), seen, secret); err != nil {
-		if apierrors.IsNotFound(err) {
-			*known = sourceNotFound(name)
-			return nil
-		}
-		return err
+	err := r.live.Get(ctx, name, secret)
+	switch {
+	case apierrors.IsNotFound(err):
+		source.Problem = v1alpha1.ReasonSourceNotFound
+		source.Detail = fmt.Sprintf("Secret %q, which the credential is read from, does not exist: create it.", name.Name)
+	case err != nil:
+		log.FromContext(ctx).Error(err, "Could not read source Secret", "secret", name)
+		source.Problem = v1alpha1.ReasonSourceUnreadable
+		source.Detail = fmt.Sprintf("Secret %q, which the credential is read from, could not be read (%s). The operator "+
+			"tries again.", name.Name, readProblem(err))
+		source.ReadBackoff = previous.Next(r.clock.Now())
+	default:
+		r.secrets.Observe(secret)
+		source.Version = versionOf(secret)
+		parse(entry, secret.Data, &source)
 	}
-	ref := glimpseOf(secret).ref
-	if seen := watch.saw(secret); seen != nil && seen.ref == ref {
-		ref = seen.ref // the same, and held once
-	}
-	*known = sourceMemory{secret: name, ref: ref, generation: resource.Generation}
-	known.warnings = parse(entry, secret.Data, known)
-	return nil
+	return source
 }
 
-// readAsSeen reads an object that is at least as new as the watch showed it. The API server then answers from its
-// cache, and spares etcd. What the watch did not show is asked of etcd, and so is what the cache does not have in time:
-// that of another API server may be far behind, or the cluster restored to what was before.
-func (r *Reconciler) readAsSeen(
-	ctx context.Context, name types.NamespacedName, seen *glimpse, object client.Object,
-) error {
-	if seen != nil {
-		inTime, cancel := context.WithTimeout(ctx, cachedRead)
-		defer cancel()
-		cached := &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: seen.ref.ResourceVersion}}
-		err := r.live.Get(inTime, name, object, cached)
-		if err == nil || apierrors.IsNotFound(err) || ctx.Err() != nil {
-			return err
-		}
-	}
-	return r.live.Get(ctx, name, object)
-}
-
-func sourceNotFound(name string) sourceMemory {
-	return sourceMemory{
-		secret:  name,
-		problem: v1alpha1.ReasonSourceNotFound,
-		detail:  fmt.Sprintf("Secret %q, which the credential is read from, does not exist: create it.", name),
+// readProblem says, for a user, why something could not be read. The words of the API server stay out of conditions.
+func readProblem(err error) string {
+	switch {
+	case apierrors.IsForbidden(err):
+		return "the operator is not allowed to: see its ClusterRole and RoleBindings"
+	case errors.Is(err, context.DeadlineExceeded), apierrors.IsTimeout(err), apierrors.IsServerTimeout(err):
+		return "the API server did not answer in time"
+	default:
+		return cmp.Or(string(apierrors.ReasonForError(err)), "the API server could not be asked; see the operator's log")
 	}
 }
 
-// parse makes a credential of a Secret's data, or finds the problem with it. It returns warnings.
-func parse(entry *v1alpha1.Credential, data map[string][]byte, known *sourceMemory) []string {
+// parse makes a credential from a Secret's data, or finds the problem with it.
+func parse(entry *v1alpha1.Credential, data map[string][]byte, source *decision.Source) {
+	var keys []string
 	var warnings []credential.Warning
 	var err error
 	if login := entry.BasicAuthSecretRef; login != nil {
-		usernameKey := cmp.Or(login.UsernameKey, v1alpha1.DefaultUsernameKey)
-		passwordKey := cmp.Or(login.PasswordKey, v1alpha1.DefaultPasswordKey)
-		if known.missesKey(data, usernameKey, passwordKey) {
-			return nil
+		keys = []string{
+			cmp.Or(login.UsernameKey, v1alpha1.DefaultUsernameKey), cmp.Or(login.PasswordKey, v1alpha1.DefaultPasswordKey),
 		}
-		known.credential, warnings, err = credential.Login(data[usernameKey], data[passwordKey])
+		source.Credential, warnings, err = credential.Login(data[keys[0]], data[keys[1]])
 	} else if apiKey := entry.APIKeySecretRef; apiKey != nil {
-		key := cmp.Or(apiKey.Key, v1alpha1.DefaultAPIKeyKey)
-		if known.missesKey(data, key) {
-			return nil
-		}
-		known.credential, warnings, err = credential.APIKey(data[key])
+		keys = []string{cmp.Or(apiKey.Key, v1alpha1.DefaultAPIKeyKey)}
+		source.Credential, warnings, err = credential.APIKey(data[keys[0]])
 	}
-	if err != nil {
-		known.problem = v1alpha1.ReasonInvalidSource
-		known.detail = fmt.Sprintf("Secret %q cannot be a credential, and nothing was sent: %s.", known.secret, err)
-	}
-	texts := make([]string, 0, len(warnings))
-	for _, warning := range warnings {
-		texts = append(texts, fmt.Sprintf("In Secret %q, %s.", known.secret, warning))
-	}
-	return texts
-}
-
-func (s *sourceMemory) missesKey(data map[string][]byte, keys ...string) bool {
 	var missing []string
 	for _, key := range keys {
 		if _, exists := data[key]; !exists {
-			missing = append(missing, fmt.Sprintf("%q", key))
+			missing = append(missing, strconv.Quote(key))
 		}
 	}
-	if len(missing) == 0 {
-		return false
+	switch {
+	case len(missing) > 0:
+		source.Problem = v1alpha1.ReasonSourceKeyMissing
+		source.Detail = fmt.Sprintf("Secret %q has no key %s: add it, or name the right key in spec.credentials.",
+			entry.SecretName(), strings.Join(missing, " and no key "))
+		return // without the warnings
+	case err != nil:
+		source.Problem = v1alpha1.ReasonInvalidSource
+		source.Detail = fmt.Sprintf("Secret %q cannot be a credential, and nothing was sent: %s.", entry.SecretName(), err)
 	}
-	s.problem = v1alpha1.ReasonSourceKeyMissing
-	s.detail = fmt.Sprintf("Secret %q has no key %s: add it, or name the right key in spec.credentials.", s.secret,
-		strings.Join(missing, " and no key "))
-	return true
+	for _, warning := range warnings {
+		source.Warnings = append(source.Warnings, fmt.Sprintf("In Secret %q, %s.", entry.SecretName(), warning))
+	}
 }
 
-// readCA brings the certificates of a ConfigMap up to date, as readSource does a Secret's values.
-func (r *Reconciler) readCA(ctx context.Context, resource *v1alpha1.JupicoCredential, known *caMemory) error {
+// readCA returns the certificates in a ConfigMap. It reads the ConfigMap only when readSource would read a Secret.
+func (r *Reconciler) readCA(
+	ctx context.Context, resource *v1alpha1.JupicoCredential, previous decision.CA,
+) decision.CA {
 	reference := resource.Spec.Endpoint.CAConfigMapRef
-	key := cmp.Or(reference.Key, v1alpha1.DefaultCAKey)
-	watch := r.configMaps.in(resource.Namespace)
-	seen, err := watch.look(ctx, keyOf(resource.Namespace, reference.Name))
-	if err != nil {
-		return err
+	name := keyOf(resource.Namespace, reference.Name)
+	cached := r.configMaps.Cached(name)
+	isStillMissing := cached == nil && previous.IsMissing
+	isUnchanged := cached != nil && previous.Version == cached.Source()
+	if isStillMissing || isUnchanged || previous.Waits(r.clock.Now()) {
+		return previous
 	}
-	notFound := caMemory{problem: fmt.Sprintf("ConfigMap %q does not exist", reference.Name)}
-	if seen == nil {
-		*known = notFound
-		return nil
-	}
-	if known.configMap == reference.Name && known.ref == seen.ref && known.generation == resource.Generation {
-		return nil
-	}
+	ca := decision.CA{}
 	configMap := &corev1.ConfigMap{}
-	if err := r.readAsSeen(ctx, keyOf(resource.Namespace, reference.Name), seen, configMap); err != nil {
-		if apierrors.IsNotFound(err) {
-			*known = notFound
-			return nil
+	err := r.live.Get(ctx, name, configMap)
+	switch {
+	case apierrors.IsNotFound(err):
+		ca.IsMissing = true
+		ca.Problem = fmt.Sprintf("ConfigMap %q does not exist", name.Name)
+	case err != nil:
+		log.FromContext(ctx).Error(err, "Could not read ConfigMap", "configMap", name)
+		ca.Problem = fmt.Sprintf("ConfigMap %q could not be read: %s", name.Name, readProblem(err))
+		ca.ReadBackoff = previous.Next(r.clock.Now())
+	default:
+		r.configMaps.Observe(configMap)
+		ca.Version = versionOf(configMap)
+		key := cmp.Or(reference.Key, v1alpha1.DefaultCAKey)
+		if ca.PEM = configMap.Data[key]; ca.PEM == "" {
+			ca.Problem = fmt.Sprintf("ConfigMap %q has no key %q, or nothing in it", name.Name, key)
 		}
-		return err
 	}
-	watch.saw(configMap)
-	*known = caMemory{
-		configMap: reference.Name, ref: glimpseOf(configMap).ref, generation: resource.Generation,
-		pem: intern(configMap.Data[key]),
-	}
-	if known.pem == "" {
-		known.problem = fmt.Sprintf("ConfigMap %q has no key %q, or nothing in it", reference.Name, key)
-	}
-	return nil
+	return ca
 }

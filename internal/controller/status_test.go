@@ -5,7 +5,6 @@ package controller
 
 import (
 	"encoding/json"
-	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -51,7 +50,7 @@ func TestAStatusIsPatchedByWhatChangedInIt(t *testing.T) {
 		t.Run(sentence, func(t *testing.T) {
 			after := *before.DeepCopy()
 			tc.change(&after)
-			patch, err := statusPatch("7", &before, &after)
+			patch, err := statusPatch(&v1alpha1.JupicoCredential{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Status: before}, &after)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +83,7 @@ func TestNoFieldOfAStatusIsForgottenInItsPatch(t *testing.T) {
 			} else {
 				value.SetZero()
 			}
-			patch, err := statusPatch("7", &before, &after)
+			patch, err := statusPatch(&v1alpha1.JupicoCredential{ObjectMeta: metav1.ObjectMeta{ResourceVersion: "7"}, Status: before}, &after)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,14 +113,4 @@ func sameJSON(t *testing.T, got []byte, want string) bool {
 		return string(again)
 	}
 	return normal(got) == normal([]byte(want))
-}
-
-func TestATokenThatWasReadBackIsReadAgainWhenTheStatusAboutItWasNotWritten(t *testing.T) {
-	for _, err := range []error{nil, errors.New("a connection broke")} {
-		m := memory{deployed: &proof{}, readBack: v1alpha1.SourceStatus{UID: "u", ResourceVersion: "7"}}
-		m.disown(nil, nil, nil, err)
-		if m.deployed != nil || m.readBack != (v1alpha1.SourceStatus{}) {
-			t.Errorf("after %v, the token is known: %t, and not to be read again from %+v", err, m.deployed != nil, m.readBack)
-		}
-	}
 }

@@ -34,11 +34,12 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 )
 
-// The suite runs the real controller, with the rights of config/rbac and nothing more, against a real kube-apiserver and
-// emulators of Jupico's API.
+// The suite runs the real controller, with the rights of config/rbac and nothing more, against a real kube-apiserver
+// and emulators of Jupico's API.
 func TestTheControllerAgainstARealAPIServer(t *testing.T) {
 	RegisterFailHandler(Fail)
 	RunSpecs(t, "Controller")
@@ -159,7 +160,7 @@ type runningOperator struct {
 func (o *runningOperator) start() {
 	manager, err := ctrl.NewManager(rest.CopyConfig(o.config), ctrl.Options{
 		Scheme:     scheme,
-		Cache:      CacheOptions(o.config, o.namespaces),
+		Cache:      CacheOptions(o.namespaces),
 		Client:     ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
@@ -170,7 +171,7 @@ func (o *runningOperator) start() {
 		LeaderElectionReleaseOnCancel: true,
 	})
 	Expect(err).NotTo(HaveOccurred())
-	allowed, err := jupico.NewAllowList(emulators.allowed()...)
+	allowed, err := endpoint.NewAllowList(emulators.allowed()...)
 	Expect(err).NotTo(HaveOccurred())
 	o.registry = prometheus.NewRegistry()
 	running, cancel := context.WithCancel(ctx)
@@ -205,7 +206,7 @@ type emulatorPool struct {
 	taken  []*jupicotest.Emulator
 }
 
-const emulatorPoolSize = 200
+const emulatorPoolSize = 300
 
 func newEmulatorPool() *emulatorPool {
 	ca, err := jupicotest.NewCA()

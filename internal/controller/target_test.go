@@ -5,7 +5,9 @@ package controller
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"testing"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -17,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/credential"
 )
 
 var _ = Describe("The target", func() {
@@ -29,7 +32,7 @@ var _ = Describe("The target", func() {
 			Expect(admin.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "second"}, second)).To(Succeed())
 			return condition(second, v1alpha1.ConditionReady)
 		}, soon, "20ms").Should(Equal("False/TargetConflict"))
-		Expect(message(second, v1alpha1.ConditionReady)).To(ContainSubstring("kubectl annotate secret target"))
+		Expect(message(second, v1alpha1.ConditionReady)).To(ContainSubstring(`belongs to the JupicoCredential "payments"`))
 		Expect(s.target().Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationManagedBy, "payments"))
 		Expect(condition(s.get(), v1alpha1.ConditionReady)).To(Equal("True/Accepted"))
 	})
@@ -45,10 +48,25 @@ var _ = Describe("The target", func() {
 		Expect(s.targetToken()).To(Equal("theirs now"))
 	})
 
-	It("cannot be brought up to date while it is immutable, and is written anew once it is deleted", func() {
+	It("is made anew when it is immutable, holds only our keys, and its next token was accepted", func() {
 		s := newScene()
 		s.ready()
 		target := s.target()
+		target.Immutable = new(true)
+		Expect(admin.Update(ctx, target)).To(Succeed())
+		other := newLogin()
+		s.emulator.AddAccount(other.username, other.password, 1)
+		s.writeSource(other.data())
+		Eventually(s.targetToken, soon, "20ms").Should(Equal(other.token()))
+		s.expectReady("True", "Accepted")
+		Expect(s.target().Immutable).To(BeNil())
+	})
+
+	It("cannot be updated while it is immutable and has keys of others, and is written anew once it is deleted", func() {
+		s := newScene()
+		s.ready()
+		target := s.target()
+		target.Data["theirs"] = []byte("kept")
 		target.Immutable = new(true)
 		Expect(admin.Update(ctx, target)).To(Succeed())
 		s.expectReady("True", "Accepted")
@@ -57,6 +75,7 @@ var _ = Describe("The target", func() {
 		s.writeSource(other.data())
 		s.expectReady("False", "TargetWriteFailed")
 		Expect(message(s.get(), v1alpha1.ConditionReady)).To(ContainSubstring("is immutable"))
+		Expect(condition(s.get(), v1alpha1.ConditionStalled)).To(Equal("True/TargetWriteFailed"))
 		Expect(s.targetToken()).To(Equal(s.login.token()))
 		Expect(condition(s.get(), v1alpha1.ConditionCredentialAccepted)).To(Equal("True/Accepted"))
 		Expect(admin.Delete(ctx, s.target())).To(Succeed())
@@ -202,3 +221,16 @@ var _ = Describe("The target", func() {
 		Expect(s.get().Status.Conditions).To(Equal(before.Status.Conditions), "a going namespace is no trouble to report")
 	})
 })
+
+func TestWhatTheAPIServerRepeatsOfASecretIsRedactedWhenItsDataStays(t *testing.T) {
+	t.Parallel()
+	const token = "Y2FuYXJ5OmNhbmFyeQ=="
+	encoded := base64.StdEncoding.EncodeToString([]byte("Basic " + token))
+	w := &targetWrite{after: &corev1.Secret{Data: map[string][]byte{
+		"token": []byte(token), "authorization": []byte("Basic " + token), "empty": {},
+	}}}
+	got := w.redact("denied: " + token + ", " + encoded)
+	if want := "denied: " + credential.Redacted + ", " + credential.Redacted; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

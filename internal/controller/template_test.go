@@ -118,7 +118,9 @@ var _ = Describe("A target with templates", func() {
 		Expect(s.target().Annotations).NotTo(HaveKey("shop.example/note"))
 		s.edit(labelled(nil, nil))
 		Eventually(func() map[string]string { return s.target().Labels }, soon, "20ms").ShouldNot(HaveKey("tier"))
-		Expect(s.target().Annotations).To(Equal(map[string]string{v1alpha1.AnnotationManagedBy: "payments"}))
+		Expect(s.target().Annotations).To(HaveLen(2))
+		Expect(s.target().Annotations).To(HaveKeyWithValue(v1alpha1.AnnotationManagedBy, "payments"))
+		Expect(s.target().Annotations).To(HaveKey(v1alpha1.AnnotationOwnership))
 	})
 
 	It("is not written while one of them has an error, which is named by its place", func() {
@@ -248,7 +250,6 @@ var _ = Describe("A target whose type is to change", func() {
 		s := newScene()
 		s.ready()
 		target := s.target()
-		target.Data["theirs"] = []byte("kept")
 		metav1.SetMetaDataLabel(&target.ObjectMeta, "theirs", "kept")
 		Expect(admin.Update(ctx, target)).To(Succeed())
 		checks := s.emulator.RequestsFor(s.login.token())
@@ -260,7 +261,7 @@ var _ = Describe("A target whose type is to change", func() {
 			return ""
 		}, soon, "5ms").Should(BeEquivalentTo("shop.example/login"))
 		Expect(s.targetData()).To(Equal(map[string]string{
-			"key": s.login.token(), "token": s.login.token(), "theirs": "kept",
+			"key": s.login.token(), "token": s.login.token(),
 		}))
 		Expect(target.Labels).To(HaveKeyWithValue("theirs", "kept"))
 		Expect(target.OwnerReferences).To(HaveLen(1))
@@ -272,6 +273,22 @@ var _ = Describe("A target whose type is to change", func() {
 		s.edit(template("", "key", "{{ .Token }} again"))
 		Eventually(s.targetData, soon, "20ms").Should(HaveKeyWithValue("key", s.login.token()+" again"))
 		Expect(s.target().UID).To(Equal(target.UID))
+	})
+
+	It("stays when it holds a key of somebody else, until it is deleted by hand", func() {
+		s := newScene()
+		s.ready()
+		target := s.target()
+		target.Data["theirs"] = []byte("kept")
+		Expect(admin.Update(ctx, target)).To(Succeed())
+		s.edit(template("shop.example/login"))
+		s.expectReady("False", "TargetWriteFailed")
+		Expect(message(s.get(), v1alpha1.ConditionReady)).To(ContainSubstring("it has keys that are not the operator's"))
+		Expect(condition(s.get(), v1alpha1.ConditionStalled)).To(Equal("True/TargetWriteFailed"))
+		Expect(s.target().Data).To(HaveKeyWithValue("theirs", []byte("kept")))
+		Expect(admin.Delete(ctx, s.target())).To(Succeed())
+		s.expectReady("True", "Accepted")
+		Expect(s.target().Type).To(BeEquivalentTo("shop.example/login"))
 	})
 
 	It("stays while its token cannot be proven anew", func() {
@@ -297,24 +314,25 @@ var _ = Describe("A target whose type is to change", func() {
 		uid := s.target().UID
 		s.edit(template("shop.example/login"))
 		s.expectReady("False", "TargetWriteFailed")
-		Expect(message(s.get(), v1alpha1.ConditionReady)).To(ContainSubstring("delete it, and it is written anew"))
+		Expect(message(s.get(), v1alpha1.ConditionReady)).To(ContainSubstring("Delete it yourself, and the operator writes it anew"))
 		Expect(condition(s.get(), v1alpha1.ConditionSecretSynced)).To(Equal("False/TargetWriteFailed"))
+		Expect(condition(s.get(), v1alpha1.ConditionStalled)).To(Equal("True/TargetWriteFailed"))
 		Expect(s.target().UID).To(Equal(uid))
 		Expect(admin.Delete(ctx, s.target())).To(Succeed())
 		s.expectReady("True", "Accepted")
 		Expect(s.target().Type).To(BeEquivalentTo("shop.example/login"))
 	})
 
-	It("stays when it is immutable: whoever made it so must delete it", func() {
+	It("is made anew though it is immutable", func() {
 		s := newScene()
 		s.ready()
 		target := s.target()
 		target.Immutable = new(true)
 		Expect(admin.Update(ctx, target)).To(Succeed())
 		s.edit(template("shop.example/login"))
-		s.expectReady("False", "TargetWriteFailed")
-		Expect(message(s.get(), v1alpha1.ConditionReady)).To(ContainSubstring("is immutable"))
-		Expect(s.target().UID).To(Equal(target.UID))
+		Eventually(func() any { return s.get().Status.Target.UID }, soon, "20ms").ShouldNot(Equal(target.UID))
+		s.expectReady("True", "Accepted")
+		Expect(s.target().Type).To(BeEquivalentTo("shop.example/login"))
 	})
 
 	It("stays when the API server would refuse the new one, whose words are cleaned of what they repeat", func() {

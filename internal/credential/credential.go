@@ -1,171 +1,141 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package credential is where plaintext lives: it parses what a Secret holds, cleans it of what people paste along with
-// it, and makes the tokens that are sent. Whatever it returns redacts itself.
+// Package credential is the only package that holds plaintext. It parses the values of a Secret, removes what people
+// often paste along with them, and makes the tokens that are sent. The values that it returns redact themselves.
 package credential
 
 import (
 	"bytes"
-	"crypto/subtle"
+	"cmp"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
 	"fmt"
-	"log/slog"
 )
 
-// MaxLength bounds a username, a password and an API key, in bytes. Header fields beyond it are refused by common
-// servers anyway.
+// MaxLength bounds a username, a password and an API key, in bytes. Servers refuse longer header fields anyway.
 const MaxLength = 4096
 
-// Form is the way a token is made of a username and a password.
+// Form is the way in which a token is made from a username and a password.
 type Form string
 
+// The forms.
 const (
-	// Standard is base64(username:password), as RFC 7617 has it.
-	Standard Form = "Standard"
-	// TrailingNewline is base64(username:password and a line feed): the form of Jupico's published API key.
-	TrailingNewline Form = "TrailingNewline"
+	Standard        Form = "Standard"        // base64(username:password), as in RFC 7617
+	TrailingNewline Form = "TrailingNewline" // with a line feed at the end, as in Jupico's published API key
 )
 
-// Warning says, for a user, what was cut off a value that was read.
+// Warning tells a user what was removed from a value that was read.
 type Warning string
 
-// InvalidError says, for a user, why bytes cannot be a credential. It holds nothing of their value.
-type InvalidError struct {
-	// Field is "username", "password" or "API key".
-	Field string
-	// Problem completes a sentence that begins with the field.
-	Problem string
-}
-
-func (e *InvalidError) Error() string { return "the " + e.Field + " " + e.Problem }
-
-// Credential is a username and a password, or an API key. It prints as Redacted. The zero Credential is none.
+// Credential is a username and a password, or an API key. It redacts itself. The zero Credential is no credential.
 type Credential struct {
-	// A function, for the same reason as Token's pointer: fmt follows a pointer to a struct, but calls nothing.
-	plain func() plaintext
+	redacted
+	username, password, apiKey *string // pointers for the same reason as in Token
 }
 
-type plaintext struct {
-	username, password string
-	apiKey             string
-}
-
-// Login makes a credential of a username and a password. One trailing LF or CRLF is cut off each, with a warning. The
-// error is an *InvalidError.
+// Login makes a credential from a username and a password. It removes one trailing LF or CRLF from each, with a
+// warning. The error tells a user why they cannot be a login. It contains no part of them.
 func Login(username, password []byte) (Credential, []Warning, error) {
-	var warnings []Warning
-	user, warnings := cutNewline("username", username, warnings)
-	pass, warnings := cutNewline("password", password, warnings)
-	if err := checkText("username", user); err != nil {
+	username, warnings := cutNewline("username", username, nil)
+	password, warnings = cutNewline("password", password, warnings)
+	if err := cmp.Or(checkText("username", username), checkText("password", password)); err != nil {
 		return Credential{}, warnings, err
 	}
-	if bytes.ContainsRune(user, ':') {
-		return Credential{}, warnings, &InvalidError{"username", "contains a colon, which HTTP Basic authentication " +
-			"cannot carry (RFC 7617): check that username and password are not both in it"}
-	}
-	if err := checkText("password", pass); err != nil {
-		return Credential{}, warnings, err
-	}
-	return newCredential(plaintext{username: string(user), password: string(pass)}), warnings, nil
+	return newLogin(string(username), string(password)), warnings, nil
 }
 
-// APIKey makes a credential of an API key, which is opaque. Surrounding white space and a pasted "Basic " are cut off,
-// with a warning. The error is an *InvalidError.
+func newLogin(username, password string) Credential {
+	return Credential{username: &username, password: &password}
+}
+
+// APIKey makes a credential from an API key, which is opaque. It removes surrounding white space and a pasted "Basic ",
+// with a warning for each. The error tells a user why it cannot be an API key. It contains no part of it.
 func APIKey(key []byte) (Credential, []Warning, error) {
 	var warnings []Warning
 	value := bytes.TrimSpace(key)
 	if len(value) != len(key) {
-		warnings = append(warnings, "white space around the API key was cut off")
+		warnings = append(warnings, "white space around the API key was removed")
 	}
 	if scheme, rest, found := bytes.Cut(value, []byte(" ")); found && bytes.EqualFold(scheme, []byte("Basic")) {
 		value = bytes.TrimSpace(rest)
-		warnings = append(warnings, `the prefix "Basic " was cut off the API key`)
+		warnings = append(warnings, `the prefix "Basic " was removed from the API key`)
 	}
 	if err := checkText("API key", value); err != nil {
 		return Credential{}, warnings, err
 	}
-	if !isToken68(value) {
-		return Credential{}, warnings, &InvalidError{"API key", "holds characters that cannot stand in an Authorization " +
-			"header: copy it again from Backoffice, just the key"}
+	if !token68.Match(value) {
+		return Credential{}, warnings, errors.New("the API key contains characters that are not allowed in an " +
+			"Authorization header: copy it again from Backoffice, only the key")
 	}
-	return newCredential(plaintext{apiKey: string(value)}), warnings, nil
+	return Credential{apiKey: new(string(value))}, warnings, nil
 }
 
-func newCredential(plain plaintext) Credential {
-	return Credential{plain: func() plaintext { return plain }}
-}
+// IsLogin reports whether the credential is a username and a password. Only these have more than one token form.
+func (c Credential) IsLogin() bool { return c.username != nil }
 
-// IsZero reports whether there is no credential.
-func (c Credential) IsZero() bool { return c.plain == nil }
-
-// IsLogin reports whether it is a username and a password, which make a token in more than one form.
-func (c Credential) IsLogin() bool { return c.plain != nil && c.plain().apiKey == "" }
-
-// RevealLogin returns the username and the password in plaintext, and false when it is no login. Only the target Secret
-// may receive them.
+// RevealLogin returns the username and the password in plaintext, and false if the credential is not a login. Only the
+// target Secret may receive them.
 func (c Credential) RevealLogin() (username, password string, ok bool) {
 	if !c.IsLogin() {
 		return "", "", false
 	}
-	return c.plain().username, c.plain().password, true
+	return *c.username, *c.password, true
 }
 
-// Equal reports whether both are made of the same bytes.
+// UsernameDigest tells usernames apart, as Token.Digest does tokens. It is zero when the credential is no login.
+func (c Credential) UsernameDigest(key []byte) [sha256.Size]byte {
+	if !c.IsLogin() {
+		return [sha256.Size]byte{}
+	}
+	return digest(key, *c.username)
+}
+
+// Equal reports whether both credentials were made from the same bytes.
 func (c Credential) Equal(other Credential) bool {
-	if c.IsZero() || other.IsZero() {
-		return c.IsZero() == other.IsZero()
-	}
-	same := func(a, b string) int { return subtle.ConstantTimeCompare([]byte(a), []byte(b)) }
-	one, two := c.plain(), other.plain()
-	return same(one.username, two.username)&same(one.password, two.password)&same(one.apiKey, two.apiKey) == 1
+	return c.IsLogin() == other.IsLogin() && c.Token(Standard).Equal(other.Token(Standard))
 }
 
-// Token encodes a login in a form. An API key is its own token, in whatever form.
+// Token encodes a login in the given form. An API key is its own token in every form.
 func (c Credential) Token(form Form) Token {
-	switch {
-	case c.IsZero():
-		return Token{}
-	case c.IsLogin():
-		return encodeLogin(c.plain().username, c.plain().password, form)
-	default:
-		return newToken(c.plain().apiKey)
+	if !c.IsLogin() {
+		return Token{value: c.apiKey}
 	}
+	login := *c.username + ":" + *c.password
+	if form == TrailingNewline {
+		login += "\n"
+	}
+	return Token{value: new(base64.StdEncoding.EncodeToString([]byte(login)))}
 }
 
-// Format implements fmt.Formatter for every verb.
-func (c Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
-
-// MarshalText implements encoding.TextMarshaler, and so covers JSON, YAML and XML.
-func (c Credential) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
-
-// LogValue implements slog.LogValuer.
-func (c Credential) LogValue() slog.Value { return slog.StringValue(Redacted) }
-
-// cutNewline mends the classic slip of `echo secret | base64`.
+// cutNewline removes the newline that `echo secret | base64` adds by mistake.
 func cutNewline(field string, value []byte, warnings []Warning) ([]byte, []Warning) {
 	cut, found := bytes.CutSuffix(value, []byte("\n"))
 	if !found {
 		return value, warnings
 	}
 	cut = bytes.TrimSuffix(cut, []byte("\r"))
-	return cut, append(warnings, Warning("a trailing newline was cut off the "+field+
+	return cut, append(warnings, Warning("a trailing newline was removed from the "+field+
 		": write it without one (printf, or echo -n)"))
 }
 
 func checkText(field string, value []byte) error {
+	control := bytes.IndexFunc(value, func(r rune) bool { return r < 0x20 || r == 0x7f })
 	switch {
 	case len(value) == 0:
-		return &InvalidError{field, "is empty"}
+		return fmt.Errorf("the %s is empty", field)
 	case len(value) > MaxLength:
-		return &InvalidError{field, fmt.Sprintf("is longer than %d bytes", MaxLength)}
+		return fmt.Errorf("the %s is longer than %d bytes", field, MaxLength)
 	case bytes.Contains(value, []byte("\uFEFF")):
-		return &InvalidError{field, "contains a byte order mark: save it as UTF-8 without one"}
+		return fmt.Errorf("the %s contains a byte order mark: save it as UTF-8 without one", field)
+	case control >= 0:
+		return fmt.Errorf("the %s contains a control character (0x%02x), which HTTP Basic authentication cannot carry "+
+			"(RFC 7617)", field, value[control])
+	case field == "username" && bytes.ContainsRune(value, ':'):
+		return errors.New("the username contains a colon, which HTTP Basic authentication cannot carry (RFC 7617): check " +
+			"that username and password are not both in it")
+	default:
+		return nil
 	}
-	for _, c := range value {
-		if c < 0x20 || c == 0x7f {
-			return &InvalidError{field, fmt.Sprintf("contains a control character (0x%02x), which HTTP Basic "+
-				"authentication cannot carry (RFC 7617)", c)}
-		}
-	}
-	return nil
 }

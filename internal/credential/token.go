@@ -8,51 +8,57 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
-	"strings"
+	"regexp"
 )
 
-// Redacted is what is printed in place of plaintext.
+// Redacted is printed instead of plaintext.
 const Redacted = "[redacted]"
 
-// Token is what follows "Basic " in an Authorization header (RFC 7617). It prints as Redacted, whatever the verb, the
-// encoder or the logger. The zero Token is no token.
+// redacted makes a struct that embeds it print as Redacted with every verb, encoder and logger.
+type redacted struct{}
+
+// Format implements fmt.Formatter for every verb.
+func (redacted) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
+
+// MarshalText implements encoding.TextMarshaler, and so covers JSON, YAML and XML.
+func (redacted) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
+
+// LogValue implements slog.LogValuer.
+func (redacted) LogValue() slog.Value { return slog.StringValue(Redacted) }
+
+// Token is what follows "Basic " in an Authorization header (RFC 7617). It redacts itself. The zero Token is no token.
 type Token struct {
-	// A pointer, because fmt reaches into unexported fields of surrounding structs without calling any method: there it
-	// finds an address.
+	redacted
+	// This is a pointer because fmt prints unexported fields of an enclosing struct without calling their methods. It
+	// then prints only an address.
 	value *string
 }
 
-func newToken(value string) Token { return Token{value: &value} }
+// token68 is what may follow "Basic " (RFC 7235, section 2.1).
+var token68 = regexp.MustCompile(`^[-._~+/A-Za-z0-9]+=*$`)
 
-// ParseToken takes a token that is already encoded. It reports false when the bytes are not token68 (RFC 7235), the
-// only characters that may follow "Basic ".
+// ParseToken returns a token that is already encoded. It returns false if the bytes cannot follow "Basic ".
 func ParseToken(encoded []byte) (Token, bool) {
-	if !isToken68(encoded) {
+	if !token68.Match(encoded) {
 		return Token{}, false
 	}
-	return newToken(string(encoded)), true
+	return Token{value: new(string(encoded))}, true
 }
 
-// RandomToken returns a token, in the shape of a login's, that no API has ever issued.
-func RandomToken() Token {
-	return encodeLogin(rand.Text(), rand.Text(), Standard)
-}
+// RandomToken returns a random token, in the form of a login's, that no API has issued.
+func RandomToken() Token { return newLogin(rand.Text(), rand.Text()).Token(Standard) }
 
 // IsZero reports whether there is no token.
 func (t Token) IsZero() bool { return t.value == nil }
 
-// Equal reports whether both are the same string of bytes, in a time that does not depend on where they differ.
+// Equal reports whether both tokens are the same bytes. Its running time does not depend on where they differ.
 func (t Token) Equal(other Token) bool {
-	if t.IsZero() || other.IsZero() {
-		return t.IsZero() == other.IsZero()
-	}
-	return subtle.ConstantTimeCompare([]byte(*t.value), []byte(*other.value)) == 1
+	return subtle.ConstantTimeCompare([]byte(t.Reveal()), []byte(other.Reveal())) == 1
 }
 
-// Reveal returns the plaintext. Only a request's header and the target Secret may receive it.
+// Reveal returns the plaintext. Only the header of a request and the target Secret may receive it.
 func (t Token) Reveal() string {
 	if t.value == nil {
 		return ""
@@ -60,47 +66,18 @@ func (t Token) Reveal() string {
 	return *t.value
 }
 
-// Digest tells tokens apart without keeping them: equal tokens have equal digests under the same key in the same scope,
-// and without the key nothing can be learned from one.
+// Digest identifies a token without revealing it. With the same key and scope, equal tokens have equal digests. Without
+// the key, a digest reveals nothing about its token.
 func (t Token) Digest(key []byte, scope string) [sha256.Size]byte {
+	inScope := sha256.Sum256([]byte(scope)) // its length is fixed, so that scope and token cannot be confused
+	return digest(key, string(inScope[:])+t.Reveal())
+}
+
+func digest(key []byte, text string) [sha256.Size]byte {
 	mac := hmac.New(sha256.New, key)
-	inScope := sha256.Sum256([]byte(scope)) // of fixed length, so that no scope runs into a token
-	_, _ = mac.Write(inScope[:])
-	_, _ = mac.Write([]byte(t.Reveal()))
+	_, _ = mac.Write([]byte(text))
 	return [sha256.Size]byte(mac.Sum(nil))
 }
 
 // Authorization returns the value of an Authorization header in plaintext.
 func (t Token) Authorization() string { return "Basic " + t.Reveal() }
-
-// Format implements fmt.Formatter for every verb.
-func (t Token) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
-
-// MarshalText implements encoding.TextMarshaler, and so covers JSON, YAML and XML.
-func (t Token) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
-
-// LogValue implements slog.LogValuer.
-func (t Token) LogValue() slog.Value { return slog.StringValue(Redacted) }
-
-func encodeLogin(username, password string, form Form) Token {
-	plain := username + ":" + password
-	if form == TrailingNewline {
-		plain += "\n"
-	}
-	return newToken(base64.StdEncoding.EncodeToString([]byte(plain)))
-}
-
-// isToken68 follows RFC 7235, section 2.1: at least one of the characters, then any number of "=".
-func isToken68(b []byte) bool {
-	body := strings.TrimRight(string(b), "=")
-	if body == "" {
-		return false
-	}
-	for _, c := range []byte(body) {
-		letterOrDigit := 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
-		if !letterOrDigit && !strings.ContainsRune("-._~+/", rune(c)) {
-			return false
-		}
-	}
-	return true
-}

@@ -4,7 +4,6 @@
 package decision
 
 import (
-	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -13,103 +12,160 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// Target is what came of the target after the decision.
-type Target struct {
-	// Problem is the reason why the target is not as it should be: TargetConflict, TemplateError, TargetWriteFailed,
-	// TargetContested. Else empty.
-	Problem string
-	// Detail is a sentence about the problem.
-	Detail string
-	// Holds: the target was written, or seen to be as it should be.
-	Holds bool
-	// Status of the target. Nil when nothing new is known.
-	Status *v1alpha1.TargetStatus
-	// RetryAt is when to try again. Zero when something must happen first.
-	RetryAt time.Time
-}
-
-// Conclude makes the new status, and says when to look again even if nothing happens. A zero time means never.
-func Conclude(v Verdict, target Target) (v1alpha1.JupicoCredentialStatus, time.Time) {
-	f := v.facts
-	resource := f.Resource
+// conclude makes the new status, says when to look again, and notes what the process knows once the status is written.
+func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	h := &v.history
-	if v.Deploy && target.Holds {
-		h.deploy(v.Entry, f.Endpoint)
+	if v.deploy && target.Holds {
+		h.deploy(v.entry, f.Endpoint.URL)
+		f.next.deployed = f.provenOf(v.entry)
 	}
-
-	status := resource.Status // what changes in it is replaced as a whole, since the rest is the cache's own
-	if !resource.Spec.Suspend {
+	status := f.status
+	if !f.Resource.Spec.Suspend {
 		status.Credentials = h.entries
-		status.Deployed = compact(h)
-		status.NextCheckTime = nextCheck(h, f.DeployedKnown)
+		status.Deployed = withoutRepetition(h)
+		status.NextCheckTime = nextCheck(f, h)
 	}
-	if target.Status != nil {
-		status.Target = target.Status
-	}
+	f.setTarget(&status, target)
 	if v.checked {
 		status.LastCheckTime = timestamp(f.Now)
 	}
 	v.acknowledge(&status)
-	view := newView(v, target)
-	status.Conditions = view.conditions(resource.Status.Conditions)
-	if v.announced {
-		return status, f.Now
+	view := newView(v, target, &status)
+	status.Conditions = view.conditions(f.Resource.Status.Conditions)
+
+	round := &Round{Status: status, HasConflict: target.HasConflict}
+	round.RequeueAt = earliest(view.wakeUp(v.nextRound(status.NextCheckTime)), target.RetryAt)
+	round.RequeueAt = earliest(round.RequeueAt, f.retryAt())
+	for i := range v.results {
+		if !v.results[i].isDeferred() {
+			round.Answers = append(round.Answers, v.results[i].Answer)
+		}
 	}
-	return status, Earliest(view.wakeUp(v.nextLook(status.NextCheckTime)), target.RetryAt)
+	round.Warnings = f.warnings()
+	if target.Status != nil {
+		f.next.compared = compared{versionOf(target.Status), f.Resource.Generation}
+	}
+	f.noteChecks(v, &status)
+	round.next = f.next
+	if target.IsWritten && versionOf(status.Target) == versionOf(target.Status) {
+		round.write = &confirmedWrite{
+			proof: f.next.deployed, replaced: versionOf(f.Resource.Status.Target), deployed: h.deployed, target: status.Target,
+		}
+	}
+	return round
 }
 
-// acknowledge notes what was done of what was asked for. What had to be put off is not done, and so is not forgotten.
-func (v *Verdict) acknowledge(status *v1alpha1.JupicoCredentialStatus) {
+// setTarget says in the status what became of the target. Where only labels, annotations and owners were compared, the
+// data is yet to follow the spec; and a target that drifted is not called right for that.
+func (f *facts) setTarget(status *v1alpha1.JupicoCredentialStatus, target Target) {
+	before, after := f.status.Target, target.Status
+	isSame := before != nil && after != nil && before.Name == after.Name
+	switch {
+	case after == nil, !target.Holds && (f.targetDrifted || !isSame):
+		return
+	case target.Holds:
+		after.ObservedGeneration = f.Resource.Generation
+	default:
+		after.ObservedGeneration = before.ObservedGeneration
+	}
+	if isSame && after.UpdatedTime == nil {
+		after.UpdatedTime = before.UpdatedTime
+	}
+	status.Target = after
+}
+
+// retryAt is when something that could not be read, or was requested too often, is to be tried again.
+func (f *facts) retryAt() time.Time {
+	at := earliest(f.retryRequestAt, f.CA.RetryAt)
+	for i := range f.Sources {
+		at = earliest(at, f.Sources[i].RetryAt)
+	}
+	return at
+}
+
+func (f *facts) warnings() []Warning {
+	var warnings []Warning
+	for i := range f.Resource.Spec.Credentials {
+		if f.candidates[i].candidate == nil || f.candidates[i].recordName != "" {
+			continue // nothing new
+		}
+		for _, message := range f.Sources[i].Warnings {
+			warnings = append(warnings, Warning{f.Resource.Spec.Credentials[i].Name, message})
+		}
+	}
+	return warnings
+}
+
+// noteChecks notes what the records of the status are about.
+func (f *facts) noteChecks(v *verdict, status *v1alpha1.JupicoCredentialStatus) {
+	began := map[int]time.Time{}
+	for i := range v.results {
+		if r := &v.results[i]; !r.isDeferred() {
+			began[r.entry] = r.Began
+		}
+	}
+	if at, isChecked := began[v.history.active]; isChecked && f.next.deployed != nil {
+		deployed := *f.next.deployed
+		deployed.checkedAt = at
+		f.next.deployed = &deployed
+	}
+	for i := range f.next.entries { // what was not read now is still about the same
+		if known := &f.next.entries[i]; f.isRecord(known.name, known.record) {
+			moved := *known.record
+			moved.generation = status.ObservedGeneration
+			known.record = &moved
+		}
+	}
+	if !f.Resource.Spec.Suspend {
+		f.noteCandidates(began, status.ObservedGeneration)
+	}
+}
+
+// noteCandidates notes what the entries were seen to hold, and when each was checked.
+func (f *facts) noteCandidates(began map[int]time.Time, generation int64) {
+	for i := range f.Resource.Spec.Credentials {
+		about, known := &f.candidates[i], f.next.entry(f.Resource.Spec.Credentials[i].Name)
+		if about.candidate == nil && about.recordName == "" {
+			known.record = nil
+		}
+		if about.candidate == nil {
+			continue
+		}
+		record := about.record
+		record.source, record.generation, record.candidate = f.Sources[i].Version, generation, about.candidate
+		if at, isChecked := began[i]; isChecked {
+			record.checkedAt, record.checkedFor = at, f.Resource.Generation
+		}
+		known.record = &record
+	}
+	f.next.retain(f.Resource.Spec.Credentials)
+}
+
+// acknowledge records what was done of what was asked for. What had to be deferred is not done, and so not forgotten.
+func (v *verdict) acknowledge(status *v1alpha1.JupicoCredentialStatus) {
 	resource, isDone := v.facts.Resource, v.retryAt.IsZero()
-	if isDone || IsFirst(resource) {
+	if isDone || v.facts.status.ObservedGeneration < 0 {
 		status.ObservedGeneration = resource.Generation
 	}
-	if isDone && v.facts.checkRequested() && !v.announced {
-		status.LastHandledCheckRequest = CheckRequest(resource)
+	if isDone && v.facts.isCheckRequested() {
+		status.LastHandledCheckRequest = CheckRequestOf(resource)
 	}
 }
 
-// nextLook is when the next check can be made. One that is due and had to be put off is not tried before its time.
-func (v *Verdict) nextLook(next *metav1.Time) time.Time {
+// nextRound is when the next check can be made. One that is due and was deferred is not tried before its time.
+func (v *verdict) nextRound(next *metav1.Time) time.Time {
 	if v.retryAt.IsZero() || next != nil && next.After(v.facts.Now) && next.Time.Before(v.retryAt) {
-		return scheduleOf(v.facts.Resource).moment(next)
+		return timeOf(next)
 	}
 	return v.retryAt
 }
 
-// Rest reports whether a resource was left in order: its spec is what was evaluated last, its target was as it should
-// be, nothing was asked for, and nothing is due. If so, it says until when.
-func Rest(resource *v1alpha1.JupicoCredential, now time.Time) (time.Time, bool) {
-	status := &resource.Status
-	isSynced := meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSecretSynced)
-	asked := CheckRequest(resource)
-	if !isSynced || status.ObservedGeneration != resource.Generation || resource.Spec.Suspend ||
-		status.NextCheckTime == nil || asked != "" && asked != status.LastHandledCheckRequest {
-		return time.Time{}, false
-	}
-	facts := Facts{Resource: resource, Now: now}
-	for i := range resource.Spec.Credentials {
-		name := resource.Spec.Credentials[i].Name
-		if recordOf(status, name) == nil {
-			return time.Time{}, false
-		}
-		facts.Sources[i].Record = name
-	}
-	verdict := Decide(facts, Plan{}, nil)
-	next := nextCheck(&verdict.history, false)
-	view := newView(verdict, Target{})
-	becameStale := view.stale && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionCredentialAccepted)
-	wakeUp := view.wakeUp(view.schedule.moment(next))
-	return wakeUp, next != nil && now.Before(wakeUp) && !becameStale
-}
-
-// compact leaves out of the deployed token's record what the active entry's says too.
-func compact(h *history) *v1alpha1.DeployedStatus {
-	if h.deployed == nil || h.active == Deployed {
+// withoutRepetition leaves out of the deployed token's record what the active entry's says too.
+func withoutRepetition(h *history) *v1alpha1.DeployedStatus {
+	if h.deployed == nil || h.active == deployedToken {
 		return h.deployed
 	}
 	deployed := *h.deployed
-	deployed.Credential = h.entries[h.active].Name // which may have been renamed
 	deployed.CheckRecord = v1alpha1.CheckRecord{
 		Verdict:          h.deployed.Verdict,
 		Reason:           h.deployed.Reason,
@@ -119,56 +175,42 @@ func compact(h *history) *v1alpha1.DeployedStatus {
 }
 
 // nextCheck is the nearest of all.
-func nextCheck(h *history, deployedIsKnown bool) *metav1.Time {
-	var next *metav1.Time
-	consider := func(t *metav1.Time) {
-		if t != nil && (next == nil || t.Before(next)) {
-			next = t
+func nextCheck(f *facts, h *history) *metav1.Time {
+	var next time.Time
+	for i := range h.entries {
+		if f.Sources[i].Problem == "" {
+			next = earliest(next, timeOf(h.entries[i].NextCheckTime))
 		}
 	}
-	for i := range h.entries {
-		consider(h.entries[i].NextCheckTime)
+	if h.isDiverged() && f.isDeployedKnown() {
+		next = earliest(next, timeOf(h.deployed.NextCheckTime))
 	}
-	if h.parted() && deployedIsKnown {
-		consider(h.deployed.NextCheckTime)
+	if next.IsZero() {
+		return nil
 	}
-	return next
+	return timestamp(next)
 }
 
-// CheckRequest returns the value of the annotation that asks for a check, as status repeats it. It is empty when there
-// is none.
-func CheckRequest(resource *v1alpha1.JupicoCredential) string {
-	value := []rune(resource.Annotations[v1alpha1.AnnotationCheckRequestedAt])
-	return string(value[:min(len(value), v1alpha1.MaxCheckRequestLength)])
-}
-
-// wakeUp is the nearer of the next check and the moment at which the acceptance becomes stale.
-func (s view) wakeUp(next time.Time) time.Time {
+// wakeUp is the nearest of the next check, the moment at which the acceptance becomes stale, and the end of the wait
+// for a standby.
+func (s *view) wakeUp(next time.Time) time.Time {
 	var at time.Time
-	if !s.suspended {
-		at = next
+	if !s.Resource.Spec.Suspend {
+		at = earliest(next, s.failoverHeldUntil(&s.history))
 	}
-	if s.subject.Verdict == v1alpha1.VerdictAccepted && !s.stale {
-		at = Earliest(at, s.schedule.trustEnds(s.subject))
+	if s.subject.Verdict == v1alpha1.VerdictAccepted && !s.isStale(s.subject) {
+		at = earliest(at, scheduleOf(s.Resource).staleAt(s.subject))
 	}
 	return at
 }
 
-// Earliest returns the earlier of two times, of which zero means never.
-func Earliest(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
 // conditions brings the old conditions up to date. A condition's lastTransitionTime changes with its status alone.
-func (s view) conditions(old []metav1.Condition) []metav1.Condition {
+func (s *view) conditions(old []metav1.Condition) []metav1.Condition {
 	conditions := append([]metav1.Condition(nil), old...)
-	set := func(conditionType string, c state) {
+	set := func(conditionType string, c condition) {
 		meta.SetStatusCondition(&conditions, metav1.Condition{
 			Type: conditionType, Status: c.status, Reason: c.reason, Message: c.message,
-			ObservedGeneration: s.resource.Generation, LastTransitionTime: *timestamp(s.now),
+			ObservedGeneration: s.Resource.Generation, LastTransitionTime: *timestamp(s.Now),
 		})
 	}
 	ready := s.ready()
@@ -176,25 +218,20 @@ func (s view) conditions(old []metav1.Condition) []metav1.Condition {
 	set(v1alpha1.ConditionCredentialAccepted, s.credentialAccepted())
 	set(v1alpha1.ConditionSecretSynced, s.secretSynced())
 	set(v1alpha1.ConditionEndpointAvailable, s.endpointAvailable())
-	if len(s.entries) > 1 {
+	if len(s.history.entries) > 1 {
 		set(v1alpha1.ConditionRedundant, s.redundant())
 	} else {
-		conditions = without(conditions, v1alpha1.ConditionRedundant)
+		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionRedundant)
 	}
-	for conditionType, present := range map[string]bool{
+	for conditionType, isPresent := range map[string]bool{
 		v1alpha1.ConditionReconciling: ready.progress == reconciling,
 		v1alpha1.ConditionStalled:     ready.progress == stalled,
 	} {
-		if present {
-			set(conditionType, state{status: metav1.ConditionTrue, reason: ready.reason, message: ready.message})
+		if isPresent {
+			set(conditionType, condition{status: metav1.ConditionTrue, reason: ready.reason, message: ready.message})
 		} else {
-			conditions = without(conditions, conditionType)
+			meta.RemoveStatusCondition(&conditions, conditionType)
 		}
 	}
 	return conditions
-}
-
-// without takes a condition away. The library's function copies all of them even where there is none to take away.
-func without(conditions []metav1.Condition, conditionType string) []metav1.Condition {
-	return slices.DeleteFunc(conditions, func(c metav1.Condition) bool { return c.Type == conditionType })
 }

@@ -7,284 +7,268 @@ import (
 	"slices"
 	"time"
 
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// Verdict is what is held of all tokens after the checks, and what may be done to the target.
-type Verdict struct {
-	// Deploy: the candidate of Entry was accepted, and is to take its place in the target.
-	Deploy bool
-	// Keep: the deployed token may be written again where the target drifted. It is the candidate of Entry, or Deployed.
-	Keep  bool
-	Entry int
-	// Accepted: the token that these are about was accepted by a check of this very evaluation.
-	Accepted bool
+// verdict is what is held of all tokens after the checks, and what may be done to the target.
+type verdict struct {
+	// deploy: the candidate of entry was accepted, and is to take its place in the target.
+	deploy bool
+	// keep: the deployed token may be written again where the target drifted. It is the candidate of entry, or
+	// deployedToken.
+	keep  bool
+	entry int
+	// acceptedNow: the token that these are about was accepted by a check of this very round.
+	acceptedNow bool
 
-	facts     Facts
-	history   history
-	outcomes  []Outcome
-	announced bool
-	checked   bool
-	// last is the result of this evaluation that speaks of the spec's endpoint. Nil when there is none.
-	last *Outcome
-	// rejection is the outcome of this evaluation that rejected the deployed token. Nil when there is none.
-	rejection *Outcome
-	// waits: that rejection was just confirmed, and most credentials of the endpoint were rejected with it.
-	waits bool
-	// retryAt is when a check that could not be made is to be tried again. Zero when all were made.
+	facts   *facts
+	history history
+	results []checkResult
+	// checked: at least one check was made.
+	checked bool
+	// last is the result of this round that is about the spec's endpoint. Nil when there is none.
+	last *checkResult
+	// rejection is the result of this round that rejected the deployed token. Nil when there is none.
+	rejection *checkResult
+	// retryAt is when a check that was deferred is to be tried again. Zero when all were made.
 	retryAt time.Time
 }
 
-// Decide enters the outcomes of the planned checks, and decides what is to become of the target.
-func Decide(f Facts, plan Plan, outcomes []Outcome) Verdict {
-	v := enter(f, outcomes)
-	v.announced, v.retryAt = plan.Announce, Earliest(v.retryAt, plan.RetryAt)
-	if plan.Announce || f.Resource.Spec.Suspend {
+// decide enters the results of the checks, and decides what is to become of the target.
+func decide(f *facts, results []checkResult) *verdict {
+	v := enter(f, results)
+	if f.Resource.Spec.Suspend {
 		return v
 	}
-	v.Entry = v.choose()
-	v.Deploy = v.Entry != Deployed
-	if !v.Deploy {
-		v.Keep, v.Entry = v.mayKeep(), v.history.active
+	v.entry = v.choose()
+	v.deploy = v.entry != deployedToken
+	if !v.deploy {
+		v.keep, v.entry = v.mayKeep(), v.history.active
 	}
-	v.Accepted = v.acceptedNow(v.Entry)
+	v.acceptedNow = v.isAcceptedNow(v.entry)
 	return v
 }
 
-// briefWait is how long a new resource may wait for its first check without a word.
-const briefWait = 3 * time.Second
+// briefWait is how long a new resource may wait for its first check before its status says so: many resources that come
+// together would each cost one write more.
+const briefWait = 2 * time.Second
 
-// BriefWait returns when to come back where a first look came to nothing but a short wait for a slot, of which nothing
-// need be said: many resources that come together would each cost a write more. Else it is zero.
-func (v *Verdict) BriefWait() time.Time {
-	if !IsFirst(v.facts.Resource) || v.announced || v.checked || v.retryAt.Sub(v.facts.Now) > briefWait {
+// briefWait returns when to come back where the first round came to nothing but a short wait. Else it is zero.
+func (v *verdict) briefWait() time.Time {
+	isFirst := v.facts.status.ObservedGeneration < 0
+	if !isFirst || v.checked || v.retryAt.Sub(v.facts.Now) > briefWait {
 		return time.Time{}
 	}
 	return v.retryAt
 }
 
-// IsFirst reports whether nothing was ever said of a resource.
-func IsFirst(resource *v1alpha1.JupicoCredential) bool { return resource.Status.ObservedGeneration < 0 }
-
-// IsExpected reports whether a check is yet to be made that was announced, or that waits for its slot.
-func (v *Verdict) IsExpected() bool {
-	return v.announced || slices.ContainsFunc(v.outcomes, func(o Outcome) bool { return !o.RetryAt.IsZero() })
+// replacesDeployed reports whether one of the results is an acceptance of what takes the deployed token's place, so
+// that nothing more need be known of that.
+func replacesDeployed(f *facts, results []checkResult) bool {
+	v := decide(f, results)
+	return v.deploy && v.acceptedNow
 }
 
-// IsReplaced reports whether one of the outcomes is an acceptance of what takes the deployed token's place, so that
-// nothing more need be known of that.
-func IsReplaced(f Facts, plan Plan, outcomes []Outcome) bool {
-	v := Decide(f, plan, outcomes)
-	return v.Deploy && v.acceptedNow(v.Entry)
-}
-
-// enter advances the records by what came of the checks.
-func enter(f Facts, outcomes []Outcome) Verdict {
-	v := Verdict{facts: f, history: recall(f), outcomes: outcomes, Entry: Deployed}
+// enter advances the records by the results of the checks.
+func enter(f *facts, results []checkResult) *verdict {
+	v := &verdict{facts: f, history: recall(f), results: results, entry: deployedToken}
 	h := &v.history
-	wasRejected := h.deployed != nil && h.deployed.Verdict == v1alpha1.VerdictRejected
-	for i := range outcomes {
-		o := &outcomes[i]
-		if !o.RetryAt.IsZero() {
-			v.retryAt = Earliest(v.retryAt, o.RetryAt)
+	for i := range results {
+		r := &results[i]
+		if r.isDeferred() {
+			v.retryAt = earliest(v.retryAt, r.RetryAt)
 			continue
 		}
 		v.checked = true
-		if o.Entry == h.active && h.deployed != nil && o.isRejection() {
-			v.rejection = o
+		if r.entry == h.active && h.deployed != nil && r.isRejection() {
+			v.rejection = r
 		}
-		if o.Entry == Deployed {
-			v.enterDeployed(o)
+		if r.entry == deployedToken {
+			v.applyDeployed(r)
 		} else {
-			v.enterCandidate(o)
+			v.applyCandidate(r)
 		}
 	}
-	isRejected := h.deployed != nil && h.deployed.Verdict == v1alpha1.VerdictRejected
-	v.waits = v.rejection != nil && v.rejection.Mass && isRejected && !wasRejected
 	return v
 }
 
-func (v *Verdict) enterDeployed(o *Outcome) {
-	if v.deployedSpeaksOfEndpoint() {
-		v.speaks(o)
+func (v *verdict) applyDeployed(r *checkResult) {
+	if v.isDeployedAtEndpoint() {
+		v.noteEndpoint(r)
 	}
-	scheduleOf(v.facts.Resource).enter(&v.history.deployed.CheckRecord, o, v.facts.checkRequested(), v.facts.Now)
+	f := v.facts
+	scheduleOf(f.Resource).enter(&v.history.deployed.CheckRecord, &r.Answer, f.isCheckRequested(), f.Now)
 }
 
-func (v *Verdict) enterCandidate(o *Outcome) {
+func (v *verdict) applyCandidate(r *checkResult) {
 	f, h := v.facts, &v.history
-	v.speaks(o)
-	record := &h.entries[o.Entry].CheckRecord
-	scheduleOf(f.Resource).enterRound(record, o, f.checkRequested() || f.SpecEdited(), f.Now)
-	v.settleForm(o)
-	if o.Entry == h.active {
+	v.noteEndpoint(r)
+	record := &h.entries[r.entry].CheckRecord
+	scheduleOf(f.Resource).applyForms(record, r, f.isCheckRequested(), f.Now)
+	v.settleForm(r)
+	if r.entry == h.active {
 		h.deployed.CheckRecord = *record
 	}
 }
 
-// speaks notes what an outcome says of the endpoint. In a round of several, evidence outweighs the lack of it.
-func (v *Verdict) speaks(o *Outcome) {
-	if v.last == nil || o.Outcome.IsEvidence() {
-		v.last = o
+// noteEndpoint records what a result says about the endpoint. Among several, evidence outweighs the lack of it.
+func (v *verdict) noteEndpoint(r *checkResult) {
+	if v.last == nil || r.Outcome.IsEvidence() {
+		v.last = r
 	}
 }
 
-// deployedSpeaksOfEndpoint reports whether a check of the deployed token, once parted, is one of the spec's endpoint
-// too: not at another URL, nor where a candidate met no evidence, since that may be for its TLS settings.
-func (v *Verdict) deployedSpeaksOfEndpoint() bool {
+// isDeployedAtEndpoint reports whether a check of the deployed token, once it diverged, is about the spec's endpoint
+// too: not at another URL, nor where a candidate met no evidence, since that may be due to its TLS settings.
+func (v *verdict) isDeployedAtEndpoint() bool {
 	for i := range v.history.entries {
 		candidate := &v.history.entries[i]
 		if candidate.Verdict == v1alpha1.VerdictUnknown && candidate.LastCheckTime != nil {
 			return false
 		}
 	}
-	return v.history.deployed.Endpoint == v.facts.Endpoint
+	return v.history.deployed.Endpoint == v.facts.Endpoint.URL
 }
 
-// settleForm notes the form that was accepted or, before there was one, recognised. When the deployed token is of the
-// other form, the two have parted.
-func (v *Verdict) settleForm(o *Outcome) {
+// settleForm records the form that was accepted or, before there was one, recognised. When the deployed token is of the
+// other form, the two have diverged.
+func (v *verdict) settleForm(r *checkResult) {
 	h := &v.history
-	entry := &h.entries[o.Entry]
-	isDeployed := h.deployed != nil && o.Entry == h.active
+	entry := &h.entries[r.entry]
+	isDeployed := h.deployed != nil && r.entry == h.active
 	switch {
-	case o.isAcceptance() && isDeployed && entry.TokenForm != o.Form:
-		h.active = Deployed
-	case o.isAcceptance():
-	case o.isRejection() && o.OtherRejected && !isDeployed:
+	case r.isAcceptance() && isDeployed && entry.TokenForm != r.form:
+		h.active = deployedToken
+	case r.isAcceptance():
+	case r.isRejection() && r.otherRejected && !isDeployed:
 	default:
 		return
 	}
-	entry.TokenForm = o.Form
+	entry.TokenForm = r.form
 }
 
-// choose returns the entry whose candidate is to be deployed, or Deployed when the target is to stay as it is.
-func (v *Verdict) choose() int {
+// choose returns the entry whose candidate is to be deployed, or deployedToken when the target is to stay as it is.
+func (v *verdict) choose() int {
 	h := &v.history
 	for i := range h.entries {
-		var chosen bool
+		var isChosen bool
 		switch {
 		case i == h.active:
-			if h.deployed.Verdict != v1alpha1.VerdictRejected {
-				return Deployed // the first is preferred
+			if !h.isDeployedRejected() {
+				return deployedToken // the first is preferred
 			}
-		case v.isPutOff(i):
-			return Deployed
+		case v.isDeferred(i):
+			return deployedToken
 		case !v.isDeployable(i):
 		case h.deployed == nil:
-			chosen = true
-		case h.deployed.Verdict == v1alpha1.VerdictRejected:
-			chosen = !v.waits && v.acceptedAfterRejection(i)
+			isChosen = true
+		case h.isDeployedRejected():
+			mayTakeOver := i == h.rank() || v.facts.failoverHeldUntil(h).IsZero() // only a standby waits
+			isChosen = mayTakeOver && v.acceptedAfterRejection(i)
 		default:
-			chosen = v.isPreferred(i)
+			isChosen = v.facts.isPreferred(h, i)
 		}
-		if chosen {
+		if isChosen {
 			return i
 		}
 	}
-	return Deployed
+	return deployedToken
 }
 
-// isPutOff reports whether a check of the entry could not be made yet. What comes after it then waits, unless the
+// isDeferred reports whether a check of the entry could not be made yet. What comes after it then waits, unless the
 // deployed token is rejected.
-func (v *Verdict) isPutOff(i int) bool {
-	if d := v.history.deployed; d != nil && d.Verdict == v1alpha1.VerdictRejected {
+func (v *verdict) isDeferred(i int) bool {
+	if v.history.isDeployedRejected() {
 		return false
 	}
-	return slices.ContainsFunc(v.outcomes, func(o Outcome) bool { return o.Entry == i && !o.RetryAt.IsZero() })
+	return slices.ContainsFunc(v.results, func(r checkResult) bool { return r.entry == i && r.isDeferred() })
 }
 
 // isDeployable reports whether a candidate is accepted beyond doubt, and this process saw it.
-func (v *Verdict) isDeployable(i int) bool {
+func (v *verdict) isDeployable(i int) bool {
 	record := &v.history.entries[i].CheckRecord
 	return v.facts.Sources[i].Problem == "" && record.Verdict == v1alpha1.VerdictAccepted &&
-		record.ConsecutiveRejected == 0 && v.proven(i)
+		record.ConsecutiveRejected == 0 && v.isProven(i)
 }
 
 // isPreferred reports whether a candidate goes before a deployed token that is not rejected. An edit acts at once, also
 // when its write has to be tried again, and the way back after a rejection takes two acceptances in a row.
-func (v *Verdict) isPreferred(i int) bool {
-	entry := &v.history.entries[i]
-	switch rank := v.history.rank(); {
-	case i > rank:
+func (f *facts) isPreferred(h *history, i int) bool {
+	entry := &h.entries[i]
+	switch rank := h.rank(); {
+	case i > rank, i == h.active:
 		return false
-	case i == rank, rank == len(v.history.entries): // what this source, or one that is not asked for any more, held before
+	case i == rank, rank == len(h.entries): // its source, or one that is no longer asked for, made the deployed token
 		return true
 	default:
-		return v.facts.SpecEdited() || v.facts.Unwritten() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
+		return f.isSpecEdited() || f.lastWriteFailed() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
 	}
 }
 
 // acceptedAfterRejection reports whether a candidate was accepted, in this round, by a check that began after the
 // deployed token was rejected; or in an earlier one, when it could not be written then.
-func (v *Verdict) acceptedAfterRejection(i int) bool {
+func (v *verdict) acceptedAfterRejection(i int) bool {
 	rejected := v.history.deployed.LastRejected
 	if rejected == nil {
 		return true // a status that somebody edited
 	}
-	since := rejected.Time.Time
+	since, accepted := v.rejectedSince(), v.history.entries[i].LastAcceptedTime
+	beganAfter := func(r checkResult) bool { return r.entry == i && r.isAcceptance() && !r.Began.Before(since) }
+	return slices.ContainsFunc(v.results, beganAfter) ||
+		v.facts.lastWriteFailed() && accepted != nil && !accepted.Before(&rejected.Time)
+}
+
+// rejectedSince is when the deployed token was rejected last. In this round, that is known to a fraction of a second.
+func (v *verdict) rejectedSince() time.Time {
 	if v.rejection != nil {
-		since = v.rejection.Ended
+		return v.rejection.Ended
 	}
-	begunAfter := func(o Outcome) bool { return o.Entry == i && o.isAcceptance() && !o.Began.Before(since) }
-	accepted := v.history.entries[i].LastAcceptedTime
-	return slices.ContainsFunc(v.outcomes, begunAfter) ||
-		v.facts.Unwritten() && accepted != nil && !accepted.Before(&rejected.Time)
+	return v.history.deployed.LastRejected.Time.Time
 }
 
-// proven reports whether this process saw a candidate accepted, be it just now.
-func (v *Verdict) proven(i int) bool { return v.facts.Sources[i].Proven || v.acceptedNow(i) }
-
-func (v *Verdict) acceptedNow(i int) bool {
-	return slices.ContainsFunc(v.outcomes, func(o Outcome) bool { return o.Entry == i && o.isAcceptance() })
+// failoverHeldUntil is until when a standby waits, because the deployed token was rejected together with most
+// credentials of the endpoint. Zero when it does not wait.
+func (f *facts) failoverHeldUntil(h *history) time.Time {
+	if !h.isDeployedRejected() || h.deployed.LastRejected == nil || !h.deployed.LastRejected.MassRejection {
+		return time.Time{}
+	}
+	since := f.Now
+	accepted := meta.FindStatusCondition(f.status.Conditions, v1alpha1.ConditionCredentialAccepted)
+	if accepted != nil && accepted.Status == metav1.ConditionFalse {
+		since = accepted.LastTransitionTime.Time
+	}
+	if until := since.Add(min(scheduleOf(f.Resource).interval, longestMassHold)); f.Now.Before(until) {
+		return until
+	}
+	return time.Time{}
 }
 
-func (v *Verdict) mayKeep() bool {
+// isProven reports whether this process saw a candidate accepted, be it just now.
+func (v *verdict) isProven(i int) bool { return v.facts.candidates[i].isProven || v.isAcceptedNow(i) }
+
+func (v *verdict) isAcceptedNow(i int) bool {
+	return slices.ContainsFunc(v.results, func(r checkResult) bool { return r.entry == i && r.isAcceptance() })
+}
+
+func (v *verdict) mayKeep() bool {
 	h := &v.history
 	if h.deployed == nil || h.deployed.Verdict != v1alpha1.VerdictAccepted {
 		return false // a rejected token is left where it is, but never written again
 	}
-	return v.facts.DeployedKnown || h.active != Deployed && v.proven(h.active)
+	return v.facts.isDeployedKnown() || h.active != deployedToken && v.isProven(h.active)
 }
 
-// enter advances a record. Whoever asks for a check, or edits the spec, starts the waits after rejections anew.
-func (s schedule) enter(record *v1alpha1.CheckRecord, o *Outcome, anew bool, now time.Time) {
-	if anew && record.Verdict != v1alpha1.VerdictAccepted {
-		record.ConsecutiveRejected = 0
-	}
-	at := now
-	if o.Outcome.IsEvidence() && !o.Ended.IsZero() {
-		at = o.Ended // whose ever request it was: what falls together is checked together the next time too
-	}
-	s.advance(record, o.Outcome, at.Truncate(time.Second))
-	earliest := now.Add(max(min(o.RetryAfter, longestRetry), shortestWait))
-	if o.LatchedUntil.After(earliest) && record.Verdict == v1alpha1.VerdictRejected { // and so confirmed
-		earliest = o.LatchedUntil
-	}
-	if record.NextCheckTime.Time.Before(earliest) {
-		record.NextCheckTime = timestamp(earliest.Add(time.Second - 1)) // not a moment too early
-	}
-}
-
-// enterRound enters a round of up to two forms. One form was Rejected, and the other met no evidence: then there is no
-// verdict yet, but a rejection that counts, so that the round is repeated soon, and then less and less often.
-func (s schedule) enterRound(record *v1alpha1.CheckRecord, round *Outcome, anew bool, now time.Time) {
-	s.enter(record, round, anew, now)
-	if round.OtherRejected && !round.Outcome.IsEvidence() && record.Verdict != v1alpha1.VerdictAccepted {
-		record.ConsecutiveRejected++
-		if record.ConsecutiveRejected > 1 {
-			record.NextCheckTime = timestamp(now.Truncate(time.Second).Add(s.latch(record)))
-		}
-	}
-}
-
-// MoreSpecific chooses between the outcomes of a login's two forms, when the first was Rejected: an acceptance of the
-// second, a more telling rejection, or no evidence, since the round then is not finished.
-func MoreSpecific(first, second Outcome) Outcome {
-	if second.RetryAt.IsZero() && second.Outcome == outcome.Rejected {
+// moreSpecific chooses between the results of a login's two forms, when the first was Rejected: an acceptance of the
+// second, a more telling rejection, or no evidence, since the check then is not finished.
+func moreSpecific(first, second checkResult) checkResult {
+	if !second.isDeferred() && second.Outcome == outcome.Rejected {
+		first.bothRejected = true
 		return first
 	}
-	second.OtherRejected = true
+	second.otherRejected = true
 	return second
 }

@@ -19,6 +19,65 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
+// setSource writes the source, and no watch shows it yet.
+func (w *world) setSource(value string) {
+	w.source = &secret{uid: "source", version: w.nextVersion(), value: value, key: strings.HasPrefix(value, "key")}
+}
+
+func (w *world) writeSource(value string) {
+	w.setSource(value)
+	w.happens()
+}
+
+func (w *world) touchSource() {
+	w.source.version = w.nextVersion()
+	w.happens()
+}
+
+// failToRead lets the API server fail whoever reads the source.
+func (w *world) failToRead() {
+	w.source.isUnreadable = true
+	w.touchSource()
+}
+
+// useAPIKey makes the first entry an API key, of which no watch shows anything yet.
+func (w *world) useAPIKey(name, value string) {
+	w.source = &secret{uid: "other", version: w.nextVersion(), value: value, key: true}
+	w.change(func(spec *v1alpha1.JupicoCredentialSpec) {
+		spec.Credentials[0] = v1alpha1.Credential{
+			Name: name, APIKeySecretRef: &v1alpha1.APIKeySecretReference{Name: sourceName},
+		}
+	})
+}
+
+func (w *world) breakSource(problem, detail string) {
+	w.source = &secret{uid: "source", version: w.nextVersion(), problem: problem, detail: detail}
+	w.happens()
+}
+
+func (w *world) deleteSource() {
+	w.source = nil
+	w.happens()
+}
+
+func (w *world) deleteTarget() {
+	delete(w.targets, w.resource.Spec.Target.Name)
+	w.happens()
+}
+
+func (w *world) tamper(token string) {
+	w.target().token, w.target().version = token, w.nextVersion()
+	w.happens()
+}
+
+func (w *world) suspend(suspended bool) {
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Suspend = suspended })
+}
+
+func (w *world) useEndpoint(url string) {
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Endpoint = &v1alpha1.Endpoint{URL: url} })
+}
+
 func TestAnEditIsProvenBeforeItIsDelivered(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
@@ -26,13 +85,13 @@ func TestAnEditIsProvenBeforeItIsDelivered(t *testing.T) {
 	writes := w.writes
 	w.writeSource("bad")
 	w.run(h)
-	if w.target.token != "good" || w.writes != writes {
-		t.Fatalf("the target holds %q after %d writes", w.target.token, w.writes-writes)
+	if w.target().token != "good" || w.writes != writes {
+		t.Fatalf("the target holds %q after %d writes", w.target().token, w.writes-writes)
 	}
 	w.answer("new", outcome.Accepted)
 	w.writeSource("new")
-	if w.target.token != "new" || w.writes != writes+1 {
-		t.Fatalf("the target holds %q after %d writes", w.target.token, w.writes-writes)
+	if w.target().token != "new" || w.writes != writes+1 {
+		t.Fatalf("the target holds %q after %d writes", w.target().token, w.writes-writes)
 	}
 	good := w.sent("good")
 	w.run(h)
@@ -111,11 +170,11 @@ func TestAConflictOfTheStatusLosesNothing(t *testing.T) {
 	w := newWorld(t, sandbox)
 	revoked(w)
 	w.answer("new", outcome.Accepted)
-	w.conflicts = 1 // after the target was written
+	w.statusFates = []fate{refused} // after the target was written
 	w.writeSource("new")
 	w.expectReady("True/Accepted")
-	if w.target.token != "new" {
-		t.Errorf("the target holds %q", w.target.token)
+	if w.target().token != "new" {
+		t.Errorf("the target holds %q", w.target().token)
 	}
 }
 
@@ -131,7 +190,7 @@ func TestAnotherEndpointIsProvenBeforeItIsTrusted(t *testing.T) {
 		t.Fatalf("status.deployed is %+v", got)
 	}
 	for _, r := range w.requests {
-		if r.to.url == gatewayURL && r.outcome != outcome.Unreachable {
+		if r.at.URL == gatewayURL && r.outcome != outcome.Unreachable {
 			t.Fatalf("%+v", r)
 		}
 	}
@@ -173,8 +232,8 @@ func TestNoEndpointIsSaidToHaveAnsweredForAnother(t *testing.T) {
 func TestOtherAuthoritiesOfOneEndpointDoNotMakeItFlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
-	w.hook = func(p proof) outcome.Outcome {
-		if p.at.ca == "wrong" {
+	w.hook = func(p tokenAt) outcome.Outcome {
+		if p.at.CA == "wrong" {
 			return outcome.TLSFailure
 		}
 		return ""
@@ -230,12 +289,8 @@ func TestMessagesNameTheEntryThatTheyAreAbout(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
 	delivered(w)
-	w.source = &secret{uid: "other", version: w.nextVersion(), value: "key", key: true}
-	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
-		spec.Credentials[0] = v1alpha1.Credential{
-			Name: "key", APIKeySecretRef: &v1alpha1.APIKeySecretReference{Name: sourceName},
-		}
-	})
+	w.useAPIKey("key", "key")
+	w.happens()
 	w.expectReady("True/CandidateRejected")
 	if got := w.message(v1alpha1.ConditionCredentialAccepted); !strings.Contains(got, `"main"`) {
 		t.Errorf("of the token of main, CredentialAccepted says %q", got)
@@ -254,8 +309,8 @@ func TestATargetIsRenamedWithATokenThatWasProven(t *testing.T) {
 	delivered(w)
 	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Target.Name = "renamed" })
 	w.expectReady("True/Accepted")
-	if w.target.name != "renamed" || w.target.token != "good" || w.resource.Status.Target.Name != "renamed" {
-		t.Errorf("the target is %+v", w.target)
+	if w.targets["renamed"] == nil || w.target().token != "good" || w.resource.Status.Target.Name != "renamed" {
+		t.Errorf("the target is %+v", w.target())
 	}
 }
 
@@ -288,8 +343,8 @@ func TestDriftIsPutRightFromMemoryOrNotAtAll(t *testing.T) {
 			checks := w.sent("good")
 			w.tamper("evil")
 			w.expectReady(row.ready)
-			if w.target.token != row.token || w.sent("good") != checks+row.checks {
-				t.Errorf("the target holds %q after %d checks, want %q after %d", w.target.token, w.sent("good")-checks,
+			if w.target().token != row.token || w.sent("good") != checks+row.checks {
+				t.Errorf("the target holds %q after %d checks, want %q after %d", w.target().token, w.sent("good")-checks,
 					row.token, row.checks)
 			}
 			for _, r := range w.requests {
@@ -405,7 +460,7 @@ func TestMessagesAreTrue(t *testing.T) {
 			func(w *world) { delivered(w); w.deleteSource() }, v1alpha1.ConditionReady,
 			[]string{`"jupico-login"`, `"payments-jupico" keeps`, "2026-01-02T03:04:05Z"}, nil},
 		{"what was accepted does not wait to be", sandbox,
-			func(w *world) { w.refusal.Problem = "error"; delivered2(w) }, v1alpha1.ConditionReady,
+			func(w *world) { w.refusal.Problem = "error"; accepted(w) }, v1alpha1.ConditionReady,
 			nil, []string{"as soon as Jupico accepts"}},
 		{"a permission that is missing need not be wrong", sandbox,
 			func(w *world) { w.answer("good", outcome.LimitedPermissions); w.writeSource("good") }, v1alpha1.ConditionReady,
@@ -440,7 +495,7 @@ func TestEvents(t *testing.T) {
 	}{
 		{"none for a first acceptance", sandbox, nil, delivered, nil},
 		{"none for a first acceptance after an announcement", sandbox, nil,
-			func(w *world) { w.source = &secret{uid: "s", version: "1", value: "x"}; w.reconcile() }, nil},
+			func(w *world) { w.putOff = func(tokenAt) time.Duration { return m }; w.writeSource("x") }, nil},
 		{"none for what stays as it is", sandbox, delivered, func(w *world) { w.run(24 * h) }, nil},
 		{"none for a restart", sandbox, delivered, func(w *world) { w.restart() }, nil},
 		{"a source that is missing", sandbox, nil, func(w *world) { w.happens() }, []string{"Warning SourceNotFound"}},
@@ -479,10 +534,10 @@ func TestEvents(t *testing.T) {
 			func(w *world) { w.deleteSource(); w.run(h); w.writeSource("good") },
 			[]string{"Warning SourceNotFound", "Normal Accepted"}},
 		{"a target that was taken, and is given back", sandbox, delivered, func(w *world) {
-			w.target.owner = "somebody"
+			w.target().owner = "somebody"
 			w.happens()
 			w.run(h)
-			w.target.owner = w.resource.Name
+			w.target().owner = w.resource.Name
 			w.happens()
 		}, []string{"Warning TargetConflict", "Normal Accepted"}},
 		{"a target that was put right at once", sandbox, delivered, func(w *world) { w.tamper("evil") }, nil},
@@ -529,8 +584,17 @@ func TestWhatIsInOrderRestsAfterARestart(t *testing.T) {
 		{"a check was asked for", func(w *world) {
 			w.resource.Annotations[v1alpha1.AnnotationCheckRequestedAt] = "now"
 		}, false},
-		{"a check that was asked for was made", func(w *world) { w.askForCheck("now") }, true},
+		{"a check that was asked for was made", func(w *world) { w.requestCheck("now") }, true},
 		{"the spec was edited", func(w *world) { w.resource.Generation++ }, false},
+		{"the certificates come from a ConfigMap", func(w *world) {
+			w.resource.Spec.Endpoint = &v1alpha1.Endpoint{
+				URL: sandboxURL, CAConfigMapRef: &v1alpha1.CAConfigMapReference{Name: "ca"},
+			}
+		}, false},
+		{"a former target is left", func(w *world) { w.targets["former"] = &secret{owner: w.resource.Name} }, false},
+		{"the target was changed", func(w *world) { w.target().version = w.nextVersion() }, false},
+		{"the target is somebody else's now", func(w *world) { w.target().owner = "somebody" }, false},
+		{"the source was changed", func(w *world) { w.source.version = w.nextVersion() }, false},
 		{"suspended", func(w *world) { w.suspend(true) }, false},
 		{"nothing was delivered", func(w *world) {
 			w.resource.Status = v1alpha1.JupicoCredentialStatus{ObservedGeneration: 1}
@@ -554,7 +618,7 @@ func TestWhatIsInOrderRestsAfterARestart(t *testing.T) {
 			w := newWorld(t, sandbox)
 			delivered(w)
 			row.before(w)
-			wakeUp, rests := decision.Rest(w.resource, w.now)
+			wakeUp, rests := w.resume()
 			if rests != row.rests {
 				t.Fatalf("rests %t until %s:\n%s", rests, wakeUp, w.dump())
 			}
@@ -565,6 +629,12 @@ func TestWhatIsInOrderRestsAfterARestart(t *testing.T) {
 	}
 }
 
+// resume asks a process that was just started.
+func (w *world) resume() (time.Time, bool) {
+	w.observed = w.resource
+	return new(decision.State).Resume(w.resource, w.watch(), w.now)
+}
+
 func TestARestThatEndsAtTheStaleDeadline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
@@ -572,7 +642,7 @@ func TestARestThatEndsAtTheStaleDeadline(t *testing.T) {
 	w.goDown(sandboxURL, outcome.Unavailable)
 	deadline := w.record().LastAcceptedTime.Add(15 * m)
 	w.run(deadline.Sub(w.now) - s)
-	if wakeUp, rests := decision.Rest(w.resource, w.now); !rests || !wakeUp.Equal(deadline) {
+	if wakeUp, rests := w.resume(); !rests || !wakeUp.Equal(deadline) {
 		t.Errorf("rests %t until %s, want until %s", rests, wakeUp, deadline)
 	}
 }
@@ -602,23 +672,19 @@ func TestAStatusThatSomebodyEditedIsMadeGood(t *testing.T) {
 		if err := json.Unmarshal(encoded, &w.resource.Status); err != nil {
 			t.Fatal(err)
 		}
-		func() {
-			defer func() {
-				if problem := recover(); problem != nil {
-					t.Fatalf("%v with the status\n%s", problem, encoded)
-				}
-			}()
-			w.stop()
-			decision.Rest(w.resource, w.now)
-			f, _ := w.look()
-			plan := decision.NewPlan(f)
-			verdict := decision.Decide(f, plan, w.check(f, plan))
-			if verdict.Deploy && len(plan.Checks) == 0 {
-				t.Fatalf("deploys what was not checked, because of the status\n%s", encoded)
-			}
-			decision.Conclude(verdict, decision.Target{})
-		}()
+		w.stop()
+		w.isSampled, w.evaluations = true, 0
+		reconcileSafely(w, string(encoded))
 	}
+}
+
+func reconcileSafely(w *world, status string) {
+	defer func() {
+		if problem := recover(); problem != nil {
+			w.t.Fatalf("%v with the status\n%s", problem, status)
+		}
+	}()
+	w.reconcile()
 }
 
 func TestAStatusOfAnotherVersionIsMadeGood(t *testing.T) {
@@ -670,7 +736,6 @@ func TestAnythingMayHappen(t *testing.T) {
 			t.Parallel()
 			random := rand.New(rand.NewPCG(seed, 7))
 			w := newWorld(t, []v1alpha1.Environment{shared, sandbox, production}[seed%3])
-			w.rest = seed%2 == 0
 			w.latency = time.Duration(random.IntN(2000)) * time.Millisecond
 			w.setInterval([]time.Duration{30 * s, 5 * m, 24 * h, 5 * m, 20 * m}[seed%5])
 			var trail []string
@@ -680,7 +745,7 @@ func TestAnythingMayHappen(t *testing.T) {
 				}
 			}()
 			for n := range steps {
-				trail = append(trail, w.stray(random))
+				trail = append(trail, w.randomStep(random))
 				if n%100 == 99 {
 					trail = append(trail, "mend")
 					w.mend()
@@ -690,8 +755,8 @@ func TestAnythingMayHappen(t *testing.T) {
 	}
 }
 
-// stray makes a random step, and names it.
-func (w *world) stray(random *rand.Rand) string {
+// randomStep makes a random step, and names it.
+func (w *world) randomStep(random *rand.Rand) string {
 	w.t.Helper()
 	value := []string{"one", "two", "three", "key"}[random.IntN(4)]
 	key := "key " + value // of the standby
@@ -731,7 +796,7 @@ func (w *world) stray(random *rand.Rand) string {
 		{"stop", w.stop},
 		{"suspend", func() { w.suspend(flip) }},
 		{"resume", func() { w.suspend(false) }},
-		{"ask", func() { w.askForCheck(fmt.Sprint(random.Int())) }},
+		{"ask", func() { w.requestCheck(fmt.Sprint(random.Int())) }},
 		{"endpoint " + url, func() { w.useEndpoint(url) }},
 		{"no endpoint", func() { w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Endpoint = nil }) }},
 		{"rename target", func() {
@@ -759,26 +824,26 @@ func (w *world) stray(random *rand.Rand) string {
 		{"mass " + fmt.Sprint(flip), func() { w.mass = flip }},
 		{"delete target", func() { w.deleteTarget() }},
 		{"tamper", func() {
-			if w.target != nil {
+			if w.target() != nil {
 				w.tamper("evil")
 			}
 		}},
 		{"take target", func() {
-			if w.target != nil {
-				w.target.owner = "somebody"
+			if w.target() != nil {
+				w.target().owner = "somebody"
 				w.happens()
 			}
 		}},
-		{"give target", w.give},
+		{"give target", w.giveTargetBack},
 		{"refuse", func() {
 			w.refusal.Problem = []string{
-				"", "error", v1alpha1.ReasonTargetWriteFailed, v1alpha1.ReasonTargetContested,
-			}[random.IntN(4)]
+				"", "error", v1alpha1.ReasonTargetWriteFailed,
+			}[random.IntN(3)]
 			w.refusal.Detail = "The API server refuses it."
 		}},
 		{"allow", func() { w.refusal = decision.Target{} }},
-		{"conflict", func() { w.conflicts = 1 }},
-		{"conflict, and then something else", func() { w.conflicts = 1; w.reconcile() }},
+		{"conflict", func() { w.statusFates = []fate{refused} }},
+		{"conflict, and then something else", func() { w.statusFates = []fate{refused}; w.reconcile() }},
 	}
 	step := steps[random.IntN(len(steps))]
 	step.do()
@@ -786,9 +851,9 @@ func (w *world) stray(random *rand.Rand) string {
 	return step.name
 }
 
-func (w *world) give() {
-	if w.target != nil && w.target.owner != w.resource.Name {
-		w.target.owner, w.target.version = w.resource.Name, w.nextVersion()
+func (w *world) giveTargetBack() {
+	if w.target() != nil && w.target().owner != w.resource.Name {
+		w.target().owner, w.target().version = w.resource.Name, w.nextVersion()
 		w.happens()
 	}
 }
@@ -807,14 +872,14 @@ func (w *world) mend() {
 			Name: "main", BasicAuthSecretRef: &v1alpha1.BasicAuthSecretReference{Name: sourceName},
 		}}
 	})
-	w.give()
+	w.giveTargetBack()
 	w.suspend(false)
 	w.writeSource(value)
-	w.askForCheck("mended at " + w.now.String())
+	w.requestCheck("mended at " + w.now.String())
 	w.run(10 * m)
 	w.expectReady("True/Accepted")
-	if strings.TrimSpace(w.target.token) != value {
-		w.t.Fatalf("the target holds %q, want %q", w.target.token, value)
+	if strings.TrimSpace(w.target().token) != value {
+		w.t.Fatalf("the target holds %q, want %q", w.target().token, value)
 	}
 	fresh := max(5*m, w.resource.Spec.CheckInterval.Duration) + m
 	if accepted := w.resource.Status.Deployed.LastAcceptedTime; accepted.Before(&metav1.Time{Time: w.now.Add(-fresh)}) {
@@ -824,6 +889,6 @@ func (w *world) mend() {
 	if w.resource.Status.Deployed.LastCheckTime != nil {
 		w.t.Fatalf("the candidate is deployed, and yet\n%s", w.dump())
 	}
-	w.proofs = map[proof]*evidence{{w.target.token, w.endpoint()}: {accepted: true}}
+	w.proofs = map[tokenAt]*evidence{{w.target().token, w.endpoint()}: {isAccepted: true, isKnown: true}}
 	w.requests = nil
 }

@@ -14,90 +14,90 @@ type history struct {
 	entries []v1alpha1.CredentialStatus
 	// deployed is nil before the first delivery. Its record is the active entry's, if there is one.
 	deployed *v1alpha1.DeployedStatus
-	// active is the index of the entry whose candidate the deployed token is. Deployed when it is none's.
+	// active is the index of the entry whose candidate the deployed token is, or deployedToken when it is none's.
 	active int
 }
 
-func (h *history) parted() bool { return h.deployed != nil && h.active == Deployed }
+func (h *history) isDiverged() bool { return h.deployed != nil && h.active == deployedToken }
 
-// recall reads the status in the light of the facts: where a source or the endpoint was edited, the candidate begins
-// anew, and the record goes on with the deployed token; when the edit is taken back, they meet again.
-func recall(f Facts) history {
-	h := history{active: Deployed}
+func (h *history) isDeployedRejected() bool {
+	return h.deployed != nil && h.deployed.Verdict == v1alpha1.VerdictRejected
+}
+
+// recall reads the status in the light of the facts. Where a source or the endpoint was edited, the candidate begins
+// anew, and the record goes on with the deployed token; when the edit is taken back, the two join again.
+func recall(f *facts) history {
+	h := history{active: deployedToken}
 	for i := range f.Resource.Spec.Credentials {
 		h.entries = append(h.entries, f.recallEntry(i))
 	}
 	h.recallDeployed(f)
 	if f.Resource.Spec.Suspend {
-		return h // nothing was looked at
+		return h // no source was read
 	}
-	if h.parted() {
-		h.meet(f)
+	if h.isDiverged() {
+		h.rejoin(f)
 	}
 	for i := range h.entries {
-		entry, source := &h.entries[i], &f.Sources[i]
-		entry.Source = source.Status
-		if source.Problem != "" {
-			entry.Reason = source.Problem
-			entry.NextCheckTime = nil
+		entry, version, problem := &h.entries[i], f.Sources[i].Version, f.Sources[i].Problem
+		isKept := problem == v1alpha1.ReasonSourceUnreadable && f.candidates[i].recordName != ""
+		switch {
+		case isKept:
+		case problem != "":
+			entry.Source, entry.Reason, entry.NextCheckTime = nil, problem, nil
+		default:
+			entry.Source = &version
 		}
 	}
 	return h
 }
 
-// recordName is the name under which the status tells of an entry's candidate.
-func (f Facts) recordName(entry int) string {
-	if f.Resource.Spec.Suspend {
-		return f.Resource.Spec.Credentials[entry].Name
-	}
-	return f.Sources[entry].Record
-}
-
-func (f Facts) recallEntry(i int) v1alpha1.CredentialStatus {
+func (f *facts) recallEntry(i int) v1alpha1.CredentialStatus {
 	entry := v1alpha1.CredentialStatus{}
 	entry.Verdict = v1alpha1.VerdictUnknown
-	if recorded := recordOf(&f.Resource.Status, f.recordName(i)); recorded != nil {
+	if recorded := recordOf(&f.status, f.candidates[i].recordName); recorded != nil {
 		entry = *recorded.DeepCopy()
-		f.makeGood(&entry.CheckRecord)
+		f.sanitize(&entry.CheckRecord)
 	}
 	entry.Name = f.Resource.Spec.Credentials[i].Name // which is but a label, and may have been changed
 	return entry
 }
 
-func (h *history) recallDeployed(f Facts) {
-	status := &f.Resource.Status
-	if status.Deployed == nil {
+func (h *history) recallDeployed(f *facts) {
+	if f.status.Deployed == nil {
 		return
 	}
-	h.deployed = status.Deployed.DeepCopy()
-	f.makeGood(&h.deployed.CheckRecord)
-	recorded := recordOf(status, h.deployed.Credential)
+	h.deployed = f.status.Deployed.DeepCopy()
+	f.sanitize(&h.deployed.CheckRecord)
+	recorded := recordOf(&f.status, h.deployed.Credential)
 	if h.deployed.LastCheckTime != nil || recorded == nil {
 		return
 	}
 	h.deployed.CheckRecord = recorded.DeepCopy().CheckRecord
-	f.makeGood(&h.deployed.CheckRecord)
+	f.sanitize(&h.deployed.CheckRecord)
 	for i := range h.entries {
-		if f.recordName(i) == h.deployed.Credential {
+		if f.candidates[i].recordName == h.deployed.Credential {
 			h.active = i
+			h.deployed.Credential = h.entries[i].Name
+			return
 		}
 	}
 }
 
-// meet finds the entry whose source makes the deployed token again.
-func (h *history) meet(f Facts) {
+// rejoin finds the entry whose candidate makes the deployed token again.
+func (h *history) rejoin(f *facts) {
 	for i := range h.entries {
-		entry, source := &h.entries[i], &f.Sources[i]
+		entry, candidate := &h.entries[i], &f.candidates[i]
 		switch {
-		case !source.MakesDeployed:
+		case !candidate.makesDeployed:
 			continue
-		case source.Record == "":
+		case candidate.recordName == "":
 			entry.CheckRecord = h.deployed.CheckRecord
-			entry.TokenForm = source.DeployedForm
+			entry.TokenForm = candidate.deployedForm
 			if entry.Verdict == v1alpha1.VerdictRejected { // the edit asks for another try at once
 				entry.NextCheckTime, entry.ConsecutiveRejected = nil, 0
 			}
-		case entry.TokenForm == source.DeployedForm:
+		case entry.TokenForm == candidate.deployedForm:
 			if h.deployed.LastCheckTime != nil && entry.LastCheckTime.Before(h.deployed.LastCheckTime) {
 				entry.CheckRecord = h.deployed.CheckRecord // the later one holds
 			}
@@ -105,14 +105,17 @@ func (h *history) meet(f Facts) {
 		default: // of another form, and so another token
 			continue
 		}
-		h.active, h.deployed.Endpoint = i, f.Endpoint
+		h.active, h.deployed.Endpoint, h.deployed.Credential = i, f.Endpoint.URL, entry.Name
 		return
 	}
 }
 
-// deploy notes that an entry's candidate is in the target now.
+// deploy records that an entry's candidate is in the target now.
 func (h *history) deploy(entry int, endpoint string) {
-	h.deployed = &v1alpha1.DeployedStatus{Credential: h.entries[entry].Name, Endpoint: endpoint}
+	if h.deployed == nil {
+		h.deployed = &v1alpha1.DeployedStatus{}
+	}
+	h.deployed.Credential, h.deployed.Endpoint = h.entries[entry].Name, endpoint
 	h.deployed.CheckRecord = h.entries[entry].CheckRecord
 	h.active = entry
 }
@@ -126,12 +129,13 @@ func recordOf(status *v1alpha1.JupicoCredentialStatus, name string) *v1alpha1.Cr
 	return nil
 }
 
-// makeGood sees to it that a record holds together, whoever edited the status, and whatever clock it was written by.
-func (f Facts) makeGood(record *v1alpha1.CheckRecord) {
+// sanitize makes a record consistent, whoever edited the status, and whatever clock it was written by.
+func (f *facts) sanitize(record *v1alpha1.CheckRecord) {
 	if accepted := record.LastAcceptedTime; accepted != nil && accepted.After(f.Now) {
 		record.LastAcceptedTime = timestamp(f.Now)
 	}
-	if next := record.NextCheckTime; next != nil && next.Sub(f.Now) > scheduleOf(f.Resource).longestWait() {
+	longestWait := 2*scheduleOf(f.Resource).longestBackoff() + longestRetry // more than any wait that is planned
+	if next := record.NextCheckTime; next != nil && next.Sub(f.Now) > longestWait {
 		record.NextCheckTime = timestamp(f.Now)
 	}
 	isAccepted := record.Verdict == v1alpha1.VerdictAccepted && record.LastAcceptedTime != nil
@@ -145,9 +149,9 @@ func (f Facts) makeGood(record *v1alpha1.CheckRecord) {
 }
 
 // rank is the place of the deployed token among the entries: that of the entry that it came from, or the last when that
-// has left the spec.
+// entry has left the spec.
 func (h *history) rank() int {
-	if h.active != Deployed {
+	if h.active != deployedToken {
 		return h.active
 	}
 	for i := range h.entries {
@@ -159,8 +163,8 @@ func (h *history) rank() int {
 }
 
 // focus is the entry that the conditions speak of: the active one, the one that the deployed token came from or, before
-// there is any of these, the best.
-func (h *history) focus(sources *[v1alpha1.MaxCredentials]Source) int {
+// there is any of these, the one that is closest to a delivery.
+func (h *history) focus(f *facts) int {
 	if h.deployed != nil {
 		if rank := h.rank(); rank < len(h.entries) {
 			return rank
@@ -168,17 +172,17 @@ func (h *history) focus(sources *[v1alpha1.MaxCredentials]Source) int {
 	}
 	best := 0
 	for i := range h.entries {
-		if h.promise(i, sources) > h.promise(best, sources) {
+		if h.readiness(i, f) > h.readiness(best, f) {
 			best = i
 		}
 	}
 	return best
 }
 
-// promise tells how far a candidate is on the way to a delivery.
-func (h *history) promise(i int, sources *[v1alpha1.MaxCredentials]Source) int {
+// readiness says how close a candidate is to a delivery.
+func (h *history) readiness(i int, f *facts) int {
 	switch {
-	case sources[i].Problem != "":
+	case f.Sources[i].Problem != "":
 		return 0
 	case h.entries[i].Verdict == v1alpha1.VerdictRejected:
 		return 1

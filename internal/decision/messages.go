@@ -6,7 +6,6 @@ package decision
 import (
 	"cmp"
 	"fmt"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,7 +17,7 @@ import (
 // Every state has one message: what happened, since when, and what to do next. A message is made of names, times and
 // words that stand in this project's code, never of a value that was read or received.
 
-func (s view) acceptedMessage() string {
+func (s *view) acceptedMessage() string {
 	if s.subject.Reason == string(outcome.LimitedPermissions) {
 		return fmt.Sprintf("Jupico recognises credential %q, which lacks the permission to read /status; Secret %q holds "+
 			"its token. Nothing is wrong if it has the permissions that the application needs.",
@@ -27,23 +26,23 @@ func (s view) acceptedMessage() string {
 	return fmt.Sprintf("Jupico accepts credential %q, and Secret %q holds its token.", s.entryName(), s.targetName())
 }
 
-func (s view) failedOverMessage() string {
-	first := &s.entries[0]
-	if first.Verdict == v1alpha1.VerdictAccepted && s.sources[0].Problem == "" {
+func (s *view) failedOverMessage() string {
+	first := &s.history.entries[0]
+	if first.Verdict == v1alpha1.VerdictAccepted && s.Sources[0].Problem == "" {
 		return fmt.Sprintf("Credential %q stands in for %q, and Secret %q holds its token. Jupico accepts %q again: once it "+
 			"has done so twice in a row, that is preferred again.", s.entryName(), first.Name, s.targetName(), first.Name)
 	}
 	return fmt.Sprintf("Credential %q stands in for %q (%s), and Secret %q holds its token. Put a valid credential into "+
 		"Secret %q: once Jupico accepts it, it is preferred again.",
-		s.entryName(), first.Name, s.standing(0), s.targetName(), s.resource.Spec.Credentials[0].SecretName())
+		s.entryName(), first.Name, s.label(0), s.targetName(), s.Resource.Spec.Credentials[0].SecretName())
 }
 
-// standing says in a word what is held of an entry.
-func (s view) standing(i int) string {
-	record := &s.entries[i].CheckRecord
+// label says in a word what is known of an entry.
+func (s *view) label(i int) string {
+	record := &s.history.entries[i].CheckRecord
 	switch {
-	case s.sources[i].Problem != "":
-		return s.sources[i].Problem
+	case s.Sources[i].Problem != "":
+		return s.Sources[i].Problem
 	case s.isStale(record):
 		return v1alpha1.ReasonStale
 	default:
@@ -51,49 +50,50 @@ func (s view) standing(i int) string {
 	}
 }
 
-func (s view) notRedundantMessage(i int) string {
+func (s *view) notRedundantMessage(i int) string {
 	return fmt.Sprintf("Of two credentials, %q is not known to be good (%s), so that there is none to fall back on. See "+
-		"Secret %q.", s.entries[i].Name, s.standing(i), s.resource.Spec.Credentials[i].SecretName())
+		"Secret %q.", s.history.entries[i].Name, s.label(i), s.Resource.Spec.Credentials[i].SecretName())
 }
 
-func (s view) sameCredentialMessage() string {
+func (s *view) sameCredentialMessage() string {
 	return fmt.Sprintf("Credentials %q and %q are one and the same, so that neither can stand in for the other.",
-		s.entries[0].Name, s.entries[1].Name)
+		s.history.entries[0].Name, s.history.entries[1].Name)
 }
 
-func (s view) bothAcceptedMessage() string {
+func (s *view) bothAcceptedMessage() string {
 	return fmt.Sprintf("Jupico accepts both credentials, %q and %q: either can stand in for the other.",
-		s.entries[0].Name, s.entries[1].Name)
+		s.history.entries[0].Name, s.history.entries[1].Name)
 }
 
-func (s view) acceptedAtMessage() string {
-	return fmt.Sprintf("Jupico accepted the token of credential %q at %s.", s.entryName(), s.where())
-}
-
-func (s view) syncedMessage() string {
-	return fmt.Sprintf("Secret %q is as the spec and the source ask for.", s.targetName())
-}
-
-func (s view) availableMessage() string {
-	return fmt.Sprintf("%s answered the last check with evidence.", s.endpoint)
-}
-
-func (s view) rejectedMessage() string { return s.rejectedBecause() + s.massMessage() }
-
-// massHint is part of the messages of a mass rejection.
-const massHint = " Most credentials at this endpoint were rejected at the same time: the cause is likely Jupico's."
-
-// massMessage is kept until the token is checked again.
-func (s view) massMessage() string {
-	said := s.previous(v1alpha1.ConditionCredentialAccepted)
-	wasMass := said != nil && said.Status == metav1.ConditionFalse && strings.HasSuffix(said.Message, massHint)
-	if s.rejection != nil && s.rejection.Mass || s.rejection == nil && wasMass {
-		return massHint
+func (s *view) acceptedAtMessage() string {
+	url := s.Endpoint.URL
+	if s.history.isDiverged() {
+		url = s.history.deployed.Endpoint
 	}
-	return ""
+	return fmt.Sprintf("Jupico accepted the token of credential %q at %s.", s.entryName(), url)
 }
 
-func (s view) rejectedBecause() string {
+func (s *view) syncedMessage() string {
+	message := fmt.Sprintf("Secret %q is as the spec and the source ask for.", s.targetName())
+	isAdopted := s.Target != nil && s.Target.Mark.IsAdopted()
+	if s.target.Status != nil {
+		isAdopted = s.target.IsAdopted
+	}
+	if isAdopted {
+		message += " It existed before, so it stays when this resource is deleted."
+	}
+	return message
+}
+
+func (s *view) rejectedMessage() string {
+	message := s.rejectedBecause()
+	if s.subject.LastRejected != nil && s.subject.LastRejected.MassRejection {
+		message += " Most credentials at this endpoint were rejected at the same time: the cause is likely Jupico's."
+	}
+	return message
+}
+
+func (s *view) rejectedBecause() string {
 	name, source := s.entryName(), s.sourceName()
 	switch reason := s.rejectionReason(); reason {
 	case v1alpha1.ReasonSandboxReset:
@@ -118,27 +118,27 @@ func (s view) rejectedBecause() string {
 	default:
 		return fmt.Sprintf("Jupico does not know credential %q. Compare Secret %q with Backoffice, and see whether it "+
 			"belongs to environment %s; a correction is acted on at once. Meanwhile it is tried less and less often, so "+
-			"that the account is not locked.", name, source, s.resource.Spec.Environment)
+			"that the account is not locked.", name, source, s.Resource.Spec.Environment)
 	}
 }
 
 // until says since when a rejection matters, if it ever was otherwise.
-func (s view) until() string {
+func (s *view) until() string {
 	if s.subject.LastAcceptedTime == nil {
 		return ""
 	}
 	return " any more; it was accepted until " + clockTime(s.subject.LastAcceptedTime)
 }
 
-func (s view) candidateRejectedMessage() string {
+func (s *view) candidateRejectedMessage() string {
 	return fmt.Sprintf("Jupico rejects what Secret %q now holds (%s). Correct it; that is acted on at once.%s",
 		s.sourceName(), s.candidate.Reason, s.lastKnownGoodMessage())
 }
 
-func (s view) sourceMessage() string { return s.source.Detail + s.lastKnownGoodMessage() }
+func (s *view) sourceMessage() string { return s.source.Detail + s.lastKnownGoodMessage() }
 
 // lastKnownGoodMessage says what is in force while the source cannot be followed.
-func (s view) lastKnownGoodMessage() string {
+func (s *view) lastKnownGoodMessage() string {
 	if !s.inForce || s.subject.LastAcceptedTime == nil {
 		return ""
 	}
@@ -146,7 +146,7 @@ func (s view) lastKnownGoodMessage() string {
 		s.targetName(), clockTime(s.subject.LastAcceptedTime))
 }
 
-func (s view) staleMessage() string {
+func (s *view) staleMessage() string {
 	message := fmt.Sprintf("Jupico accepted credential %q last at %s, and nothing was heard of it since", s.entryName(),
 		clockTime(s.subject.LastAcceptedTime))
 	if endpoint := s.endpointAvailable(); endpoint.status == metav1.ConditionFalse {
@@ -156,31 +156,25 @@ func (s view) staleMessage() string {
 		s.targetName(), v1alpha1.ConditionEndpointAvailable)
 }
 
-func (s view) unverifiableMessage() string {
+func (s *view) unverifiableMessage() string {
 	return fmt.Sprintf("Secret %q was changed while the operator could not look, and Secret %q gives no token that "+
 		"Jupico accepts, so that nobody knows whether the target is any good. Put a valid credential into Secret %q.",
 		s.targetName(), s.sourceName(), s.sourceName())
 }
 
-func (s view) waitingMessage() string {
+func (s *view) waitingMessage() string {
 	if s.candidate.Verdict == v1alpha1.VerdictAccepted {
 		return fmt.Sprintf("Jupico accepts credential %q, and Secret %q is yet to be written.", s.entryName(), s.targetName())
 	}
 	return fmt.Sprintf("Secret %q is written as soon as Jupico accepts the credential.", s.targetName())
 }
 
-func (s view) suspendedMessage() string {
-	return "spec.suspend is true: nothing is checked and nothing is written until it is false again."
-}
-
-func (s view) notCheckedMessage() string {
-	return fmt.Sprintf("%s was not asked yet: there is no credential to ask it about.", s.endpoint)
-}
+const suspendedMessage = "spec.suspend is true: nothing is checked and nothing is written until it is false again."
 
 // unprovenMessage is about a candidate without evidence. result may be Checking.
-func (s view) unprovenMessage(result outcome.Outcome) string {
+func (s *view) unprovenMessage(result outcome.Outcome) string {
 	message := fmt.Sprintf("The first check of credential %q at %s is under way.",
-		s.resource.Spec.Credentials[s.focus].Name, s.endpoint)
+		s.Resource.Spec.Credentials[s.focus].Name, s.Endpoint.URL)
 	if result != v1alpha1.ReasonChecking {
 		message = s.noEvidence(result, "")
 		if said := s.endpointAvailable(); said.reason == string(result) {
@@ -190,72 +184,28 @@ func (s view) unprovenMessage(result outcome.Outcome) string {
 	return message + s.lastKnownGoodMessage()
 }
 
-func (s view) noEvidenceMessage() string { return s.noEvidence(s.last.Outcome, s.last.Detail) }
-
 // noEvidence says what came instead of evidence, and what to do about it.
-func (s view) noEvidence(result outcome.Outcome, detail string) string {
+func (s *view) noEvidence(result outcome.Outcome, detail string) string {
 	if detail != "" {
 		detail = " (" + detail + ")"
 	}
-	format, known := noEvidenceFormat[result]
-	if !known { // the word of another version of the operator, in a status
-		format = noEvidenceFormat[outcome.UnexpectedResponse]
-	}
-	message := fmt.Sprintf(format, s.endpoint, detail)
-	if result == outcome.Unreachable {
-		message += s.allowListHint()
+	message := result.Message(s.Endpoint.URL, detail)
+	if hint := environmentOf(s.Resource.Spec.Environment).hint; result == outcome.Unreachable && hint != "" {
+		message += " " + hint
 	}
 	return message
 }
 
-// noEvidenceFormat has a message for each outcome that is none, with places for the endpoint and the detail.
-var noEvidenceFormat = map[outcome.Outcome]string{
-	outcome.RequestAltered: "%s misses a header that the operator sent%s: see whether a proxy or gateway on the way " +
-		"strips Authorization or Content-Type.",
-	outcome.Forbidden: "%s refuses the operator's source address%s, which says nothing of the credential. Have the " +
-		"operator's egress address put on Jupico's IP allow list.",
-	outcome.UnexpectedResponse: "%s answered in a way that Jupico's API is not documented to%s. See whether it is " +
-		"Jupico's API, or a portal, gateway or firewall in its place.",
-	outcome.ProxyRefused: "The proxy on the way to %s wants credentials of its own%s. See HTTPS_PROXY of the operator.",
-	outcome.EndpointDoesNotAuthenticate: "%s accepted a random token%s, so that its acceptance proves nothing, and " +
-		"nothing is newly delivered. See whether it is Jupico's API, and whether a gateway answers in its place.",
-	outcome.EndpointDenied: "%s may not be asked%s, and nothing was sent. Ask the operator's administrator to allow it " +
-		"with --allowed-endpoint, or correct spec.endpoint.",
-	outcome.CAInvalid: "The certificates to verify %s with cannot be used%s, and nothing was sent. Correct " +
-		"spec.endpoint.caBundle or the ConfigMap of spec.endpoint.caConfigMapRef.",
-	outcome.TLSFailure: "No trusted connection to %s%s. Correct its certificate, or give the authority that signed it " +
-		"in spec.endpoint.",
-	outcome.RateLimited: "%s asks for fewer requests%s. The operator waits as long as it is told to.",
-	outcome.Unavailable: "%s is out of service%s. The operator goes on asking.",
-	outcome.Unreachable: "%s cannot be reached%s. The operator goes on asking.",
-}
-
-// allowListHint names what silence often means in production.
-func (s view) allowListHint() string {
-	if s.resource.Spec.Environment != v1alpha1.EnvironmentProduction {
-		return ""
+func (s *view) entryName() string {
+	if s.history.isDiverged() {
+		return s.history.deployed.Credential
 	}
-	return " Production may be limited to allow-listed source addresses: see whether the operator's egress address is one."
+	return s.Resource.Spec.Credentials[s.focus].Name
 }
 
-func (s view) entryName() string {
-	if deployed := s.resource.Status.Deployed; s.parted && deployed != nil && s.subject != s.candidate {
-		return deployed.Credential
-	}
-	return s.resource.Spec.Credentials[s.focus].Name
-}
+func (s *view) sourceName() string { return s.Resource.Spec.Credentials[s.focus].SecretName() }
 
-// where is the base URL that the subject was checked at.
-func (s view) where() string {
-	if deployed := s.resource.Status.Deployed; s.parted && deployed != nil {
-		return deployed.Endpoint
-	}
-	return s.endpoint
-}
-
-func (s view) sourceName() string { return s.resource.Spec.Credentials[s.focus].SecretName() }
-
-func (s view) targetName() string { return s.resource.Spec.Target.Name }
+func (s *view) targetName() string { return s.Resource.Spec.Target.Name }
 
 func clockTime(t *metav1.Time) string {
 	if t == nil {

@@ -19,6 +19,12 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
+func (w *world) requestCheck(value string) {
+	w.resource.Annotations[v1alpha1.AnnotationCheckRequestedAt] = value
+	w.resource.ResourceVersion = w.nextVersion()
+	w.happens()
+}
+
 func (w *world) setInterval(d time.Duration) { w.resource.Spec.CheckInterval.Duration = d }
 
 // uids stand for many resources, so that every share of the jitter occurs.
@@ -164,7 +170,7 @@ func TestAFirstRejectionIsConfirmedBeforeAnythingIsSaid(t *testing.T) {
 		w.answer("good", outcome.UserInactive)
 		before := w.conditions()
 		w.step()
-		last := w.requests[len(w.requests)-1].at
+		last := w.requests[len(w.requests)-1].began
 		if got := w.conditions(); got != before || len(w.takeEvents()) > 0 {
 			t.Fatalf("a single rejection turned\n%+v into\n%+v", before, got)
 		}
@@ -173,7 +179,7 @@ func TestAFirstRejectionIsConfirmedBeforeAnythingIsSaid(t *testing.T) {
 			t.Fatalf("the record is %+v", record)
 		}
 		w.step()
-		if wait := w.requests[len(w.requests)-1].at.Sub(last); wait < 2*s || wait > 5*s {
+		if wait := w.requests[len(w.requests)-1].began.Sub(last); wait < 2*s || wait > 5*s {
 			t.Fatalf("confirmed after %s, want 2s to 5s", wait)
 		}
 		w.expectReady("False/UserInactive")
@@ -240,31 +246,6 @@ func TestTheTraceOfABadNightIsKept(t *testing.T) {
 	}
 	if record.ConsecutiveAccepted != 2 {
 		t.Errorf("counts %d acceptances", record.ConsecutiveAccepted)
-	}
-}
-
-func TestWhatIsDueInOneSecondIsCheckedAtTwoMomentsOfIt(t *testing.T) {
-	t.Parallel()
-	const resources = 1000
-	at := map[time.Duration]int{}
-	for _, uid := range uids(resources) {
-		w := newWorld(t, sandbox)
-		w.resource.UID = uid
-		delivered(w)
-		late := w.wakeUp.Sub(w.resource.Status.NextCheckTime.Time)
-		if wakeUp, rests := decision.Rest(w.resource, w.now); !rests || !wakeUp.Equal(w.wakeUp) {
-			t.Fatalf("after a restart it wakes up at %s, want %s", wakeUp, w.wakeUp)
-		}
-		at[late]++
-	}
-	for _, moment := range []time.Duration{0, s / 2} {
-		if n := at[moment]; n < resources/3 {
-			t.Errorf("%d of %d come %s late", n, resources, moment)
-		}
-		delete(at, moment)
-	}
-	if len(at) > 0 {
-		t.Errorf("some come at other moments: %v", at)
 	}
 }
 
@@ -337,15 +318,15 @@ func TestASuspendedResourceSleepsUntilItIsStale(t *testing.T) {
 	w.restart()
 	w.writeSource("new")
 	w.deleteTarget()
-	w.askForCheck("now")
-	if len(w.requests) != requests || w.target != nil || w.resource.Status.LastHandledCheckRequest != "" {
+	w.requestCheck("now")
+	if len(w.requests) != requests || w.target() != nil || w.resource.Status.LastHandledCheckRequest != "" {
 		t.Error("did something while suspended")
 	}
 	w.answer("new", outcome.Accepted)
 	w.suspend(false)
 	w.expectReady("True/Accepted")
-	if w.target.token != "new" || w.resource.Status.LastHandledCheckRequest != "now" {
-		t.Errorf("resumed with %q, having handled %q", w.target.token, w.resource.Status.LastHandledCheckRequest)
+	if w.target().token != "new" || w.resource.Status.LastHandledCheckRequest != "now" {
+		t.Errorf("resumed with %q, having handled %q", w.target().token, w.resource.Status.LastHandledCheckRequest)
 	}
 }
 
@@ -393,7 +374,7 @@ func days() []day {
 			}
 		}},
 		{"a wrong password, whose other form meets no evidence", func(w *world) {
-			w.hook = func(p proof) outcome.Outcome {
+			w.hook = func(p tokenAt) outcome.Outcome {
 				if strings.HasSuffix(p.token, "\n") {
 					return outcome.UnexpectedResponse
 				}
@@ -466,22 +447,36 @@ func TestARejectedCredentialIsTriedAtOnceWhenSomethingChanged(t *testing.T) {
 	}{
 		{"other bytes", latched,
 			func(w *world) { w.answer("new", outcome.Accepted); w.writeSource("new") }, "True/Accepted"},
-		{"the spec", latched, func(w *world) { w.edit(func(*v1alpha1.JupicoCredentialSpec) {}) }, "True/Accepted"},
-		{"a request", latched, func(w *world) { w.askForCheck("now") }, "True/Accepted"},
+		{"the endpoint", latched, func(w *world) { w.useEndpoint(gatewayURL) }, "True/Accepted"},
+		{"a spec that asks for the same check is no change", latched, (*world).editTarget, "False/Rejected"},
+		{"a check request", latched, func(w *world) { w.requestCheck("now") }, "True/Accepted"},
 		{"bytes that were edited and taken back", latched,
 			func(w *world) { w.writeSource("bad"); w.writeSource("good") }, "True/Accepted"},
+		{"another name of the entry is no change", latched, func(w *world) {
+			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Credentials[0].Name = "other" })
+		}, "False/Rejected"},
+		{"a suspension is no change", latched, func(w *world) { w.suspend(true); w.suspend(false) }, "False/Rejected"},
+		{"a suspension of another endpoint's is one", latched, func(w *world) {
+			w.suspend(true)
+			w.useEndpoint(gatewayURL)
+			w.suspend(false)
+		}, "True/Accepted"},
 		{"a touched resourceVersion is no change", latched, func(w *world) { w.touchSource() }, "False/Rejected"},
 		{"a restart is no change", latched, func(w *world) { w.restart() }, "False/Rejected"},
 
 		{"other bytes, after an acceptance", latchedLater,
 			func(w *world) { w.answer("new", outcome.Accepted); w.writeSource("new") }, "True/Accepted"},
-		{"the spec, after an acceptance", latchedLater,
-			func(w *world) { w.edit(func(*v1alpha1.JupicoCredentialSpec) {}) }, "True/Accepted"},
-		{"a request, after an acceptance", latchedLater, func(w *world) { w.askForCheck("now") }, "True/Accepted"},
+		{"the endpoint, after an acceptance", latchedLater,
+			func(w *world) { w.useEndpoint(gatewayURL) }, "True/Accepted"},
+		{"a spec that asks for the same check is no change, after an acceptance", latchedLater, (*world).editTarget,
+			"False/Revoked"},
+		{"a check request, after an acceptance", latchedLater, func(w *world) { w.requestCheck("now") }, "True/Accepted"},
 		{"bytes that were edited and taken back, after an acceptance", latchedLater,
 			func(w *world) { w.writeSource("bad"); w.writeSource("good") }, "True/Accepted"},
 		{"a source that was deleted and is back, after an acceptance", latchedLater,
 			func(w *world) { w.deleteSource(); w.writeSource("good") }, "True/Accepted"},
+		{"a suspension is no change, after an acceptance", latchedLater,
+			func(w *world) { w.suspend(true); w.suspend(false) }, "False/Revoked"},
 		{"a touched resourceVersion is no change, after an acceptance", latchedLater,
 			func(w *world) { w.touchSource() }, "False/Revoked"},
 		{"a restart is no change, after an acceptance", latchedLater, func(w *world) { w.restart() }, "False/Revoked"},
@@ -504,7 +499,7 @@ func TestWhoeverAsksForACheckStartsTheWaitsAnew(t *testing.T) {
 		if w.next() < 0 || w.resource.Status.NextCheckTime.Sub(w.record().LastCheckTime.Time) < h {
 			t.Fatal("does not wait for long")
 		}
-		w.askForCheck("now")
+		w.requestCheck("now")
 		if got := w.next(); got < 5*m || got > 6*m {
 			t.Errorf("waits %s", got)
 		}
@@ -519,7 +514,7 @@ func TestACheckRequestIsHandledOnce(t *testing.T) {
 		"2026-01-02T03:04:05Z", "now", strings.Repeat("ä", 300), strings.Repeat("x", 250_000),
 	} {
 		requests := len(w.requests)
-		w.askForCheck(value)
+		w.requestCheck(value)
 		if len(w.requests) != requests+1 {
 			t.Fatalf("%.20q is answered by %d requests", value, len(w.requests)-requests)
 		}
@@ -547,7 +542,7 @@ func TestACheckRequestIsAboutBothTokens(t *testing.T) {
 	delivered(w)
 	w.writeSource("bad")
 	good, bad := w.sent("good"), w.sent("bad", "bad\n")
-	w.askForCheck("now")
+	w.requestCheck("now")
 	if w.sent("good") != good+1 || w.sent("bad", "bad\n") != bad+2 {
 		t.Errorf("the deployed token was asked about %d times, the candidate's forms %d times",
 			w.sent("good")-good, w.sent("bad", "bad\n")-bad)
@@ -555,49 +550,6 @@ func TestACheckRequestIsAboutBothTokens(t *testing.T) {
 	if w.resource.Status.LastHandledCheckRequest != "now" {
 		t.Error("the request was not handled")
 	}
-}
-
-func TestARequestIsNotHandledBeforeTheCheckWasMade(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sandbox)
-	w.resource.Annotations[v1alpha1.AnnotationCheckRequestedAt] = "now"
-	w.source = &secret{uid: "s", version: "1", value: "good"}
-	w.reconcile()
-	w.expectReady("Unknown/Checking")
-	status := w.resource.Status
-	if status.LastHandledCheckRequest != "" || status.LastCheckTime != nil || !w.wakeUp.Equal(w.now) {
-		t.Errorf("wakes up at %s, with the status\n%s", w.wakeUp, w.dump())
-	}
-	w.reconcile()
-	if w.resource.Status.LastHandledCheckRequest != "now" {
-		t.Error("was not handled")
-	}
-}
-
-func TestAnEndpointThatIsKnownNeedsNoAnnouncement(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sandbox)
-	w.process.controlled = map[string]bool{sandboxURL: true}
-	w.answer("good", outcome.Accepted)
-	w.source = &secret{uid: "s", version: "1", value: "good"}
-	w.reconcile()
-	w.expectReady("True/Accepted")
-}
-
-func TestAContactThatAnotherJustMakesIsWaitedForWithoutAWord(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, sandbox)
-	w.answer("good", outcome.Accepted)
-	w.source = &secret{uid: "s", version: "1", value: "good"}
-	w.contactUntil = w.now.Add(25 * time.Millisecond)
-	w.reconcile()
-	if w.resource.Status.ObservedGeneration >= 0 || len(w.requests) > 0 || !w.wakeUp.Equal(w.contactUntil) {
-		t.Errorf("wakes up at %s after %d requests, with the status\n%s", w.wakeUp, len(w.requests), w.dump())
-	}
-	w.now = w.contactUntil
-	w.process.controlled = map[string]bool{sandboxURL: true}
-	w.reconcile()
-	w.expectReady("True/Accepted")
 }
 
 func TestTokenForms(t *testing.T) {
@@ -652,9 +604,9 @@ func TestTokenForms(t *testing.T) {
 		{"a wrong password is then tried in one form",
 			func(w *world) { w.writeSource("good"); forms(w); w.run(20 * m) }, []string{"good", "good"}, ""},
 		{"a wrong password is tried in both forms on request",
-			func(w *world) { w.writeSource("good"); forms(w); w.askForCheck("now") }, []string{"good", newline}, ""},
-		{"a wrong password is tried in both forms after a change of the spec",
-			func(w *world) { w.writeSource("good"); forms(w); w.edit(func(*v1alpha1.JupicoCredentialSpec) {}) },
+			func(w *world) { w.writeSource("good"); forms(w); w.requestCheck("now") }, []string{"good", newline}, ""},
+		{"a wrong password is tried in both forms after a change of the endpoint",
+			func(w *world) { w.writeSource("good"); forms(w); w.useEndpoint(gatewayURL) },
 			[]string{"good", newline}, ""},
 		{"a wrong password is tried in both forms after a change of the source",
 			func(w *world) { w.writeSource("bad"); forms(w); w.writeSource("good") }, []string{"good", newline}, ""},
@@ -701,7 +653,7 @@ func TestTokenForms(t *testing.T) {
 			},
 			[]string{"good", newline}, ""},
 		{"an API key has no forms",
-			func(w *world) { w.writeSource("key"); w.expectReady("False/Rejected"); w.askForCheck("now") },
+			func(w *world) { w.writeSource("key"); w.expectReady("False/Rejected"); w.requestCheck("now") },
 			[]string{"key", "key"}, ""},
 		{"the API goes over to the other form, and a request finds out",
 			func(w *world) {
@@ -709,13 +661,24 @@ func TestTokenForms(t *testing.T) {
 				w.answer("good", outcome.Rejected)
 				w.answer(newline, outcome.Accepted)
 				forms(w)
-				w.askForCheck("now")
+				w.requestCheck("now")
 				w.expectReady("True/Accepted")
-				if w.target.token != newline {
-					w.t.Errorf("the target holds %q", w.target.token)
+				if w.target().token != newline {
+					w.t.Errorf("the target holds %q", w.target().token)
 				}
 			},
 			[]string{"good", newline}, v1alpha1.TokenFormTrailingNewline},
+		{"the API goes back to the first form, and a request finds out",
+			func(w *world) {
+				w.answer(newline, outcome.Accepted)
+				w.writeSource("good")
+				w.answer(newline, outcome.Rejected)
+				w.answer("good", outcome.Accepted)
+				forms(w)
+				w.requestCheck("now")
+				w.expectTarget("good")
+			},
+			[]string{newline, "good"}, v1alpha1.TokenFormStandard},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
 			w := newWorld(t, sandbox)
@@ -756,8 +719,8 @@ func TestAnOutageBetweenTwoFormsDoesNotLoseTheSecond(t *testing.T) {
 		w.answer("good\n", outcome.Accepted)
 		w.run(11 * s)
 		w.expectReady("True/Accepted")
-		if w.target.token != "good\n" {
-			t.Errorf("the target holds %q", w.target.token)
+		if w.target().token != "good\n" {
+			t.Errorf("the target holds %q", w.target().token)
 		}
 	}
 }
@@ -769,40 +732,25 @@ func TestAFormThatCouldNotBeWrittenIsNotForgotten(t *testing.T) {
 	w.answer("good", outcome.Rejected)
 	w.answer("good\n", outcome.Accepted)
 	w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: "Quota exceeded."}
-	w.askForCheck("now")
+	w.requestCheck("now")
 	w.expectReady("False/TargetWriteFailed")
 	w.happens()
 	w.refusal = decision.Target{}
 	w.happens()
-	if w.target.token != "good\n" {
-		t.Errorf("the target holds %q, with the status\n%s", w.target.token, w.dump())
+	if w.target().token != "good\n" {
+		t.Errorf("the target holds %q, with the status\n%s", w.target().token, w.dump())
 	}
 	w.expectReady("True/Accepted")
 }
 
-func TestMoreSpecificChoosesBetweenForms(t *testing.T) {
+func TestOfTwoFormsTheMoreTellingResultIsReported(t *testing.T) {
 	t.Parallel()
-	of := func(o outcome.Outcome, form v1alpha1.TokenForm) decision.Outcome {
-		return decision.Outcome{Result: outcome.Result{Outcome: o}, Form: form}
-	}
-	first := of(outcome.Rejected, v1alpha1.TokenFormStandard)
 	for _, o := range outcome.All() {
-		want := v1alpha1.TokenFormTrailingNewline
-		if o == outcome.Rejected {
-			want = v1alpha1.TokenFormStandard
-		}
-		if got := decision.MoreSpecific(first, of(o, v1alpha1.TokenFormTrailingNewline)); got.Form != want {
-			t.Errorf("%s beside Rejected: the form %s is reported", o, got.Form)
-		}
-	}
-}
-
-func TestEarliestTakesZeroForNever(t *testing.T) {
-	t.Parallel()
-	never, a, b := time.Time{}, start, start.Add(s)
-	for _, row := range [][3]time.Time{{never, never, never}, {a, never, a}, {never, a, a}, {a, b, a}, {b, a, a}} {
-		if got := decision.Earliest(row[0], row[1]); !got.Equal(row[2]) {
-			t.Errorf("of %s and %s: %s", row[0], row[1], got)
+		w := newWorld(t, sandbox)
+		w.answer("good\n", o)
+		w.writeSource("good")
+		if got := w.record().Reason; got != string(o) {
+			t.Errorf("beside Rejected, %s is reported as %s", o, got)
 		}
 	}
 }
@@ -840,18 +788,20 @@ func TestRetryAfterIsNotCutShortByAFractionOfASecond(t *testing.T) {
 
 func TestAStatusOfAClockThatRanAheadDoesNotStopTheChecks(t *testing.T) {
 	t.Parallel()
-	for _, rests := range []bool{false, true} {
+	for _, isSameProcess := range []bool{false, true} {
 		w := newWorld(t, sandbox)
-		w.rest, w.light = rests, true // since the transitions are yet to come
+		w.isSampled = true // since the transitions are yet to come
 		w.now = start.Add(48 * h)
 		delivered(w)
-		w.stop()
+		if !isSameProcess {
+			w.stop()
+		}
 		w.now = start
 		requests := len(w.requests)
 		w.happens()
 		w.run(6 * m)
 		if len(w.requests) == requests {
-			t.Errorf("rests %t: nothing was checked, with the status\n%s", rests, w.dump())
+			t.Errorf("same process %t: nothing was checked, with the status\n%s", isSameProcess, w.dump())
 		}
 	}
 }
@@ -859,7 +809,7 @@ func TestAStatusOfAClockThatRanAheadDoesNotStopTheChecks(t *testing.T) {
 func TestARejectionThatStandsForACheckIsNotAskedAgainBeforeItsTime(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
-	w.latched = 40 * m
+	w.backoff = 40 * m
 	w.writeSource("bad")
 	if got := w.next(); got < 39*m || got > 41*m {
 		t.Errorf("the next check is in %s", got)
@@ -869,5 +819,38 @@ func TestARejectionThatStandsForACheckIsNotAskedAgainBeforeItsTime(t *testing.T)
 	w.step()
 	if got := w.next(); got > 6*s {
 		t.Errorf("a first rejection is confirmed in %s", got)
+	}
+}
+
+func TestNothingIsSaidOfAShortWaitBeforeTheFirstCheck(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		sentence string
+		before   func(*world)
+		wait     time.Duration
+		isSilent bool
+	}{
+		{"a short wait of a new resource", func(*world) {}, 2 * s, true},
+		{"a longer wait is said", func(*world) {}, 2*s + time.Millisecond, false},
+		{"a resource that has a status keeps it up to date", func(w *world) { w.writeSource("bad") }, s, false},
+	} {
+		t.Run(row.sentence, func(t *testing.T) {
+			w := newWorld(t, sandbox)
+			row.before(w)
+			w.putOff = func(tokenAt) time.Duration { return row.wait }
+			version := w.resource.ResourceVersion
+			w.setSource("good")
+			w.reconcile()
+			if isSilent := w.resource.ResourceVersion == version; isSilent != row.isSilent {
+				t.Errorf("silent: %t, with the status\n%s", isSilent, w.dump())
+			}
+			if got := w.wakeUp.Sub(w.now); got != row.wait {
+				t.Errorf("waits %s, want %s", got, row.wait)
+			}
+			w.putOff = nil
+			w.answer("good", outcome.Accepted)
+			w.run(row.wait + time.Millisecond)
+			w.expectReady("True/Accepted")
+		})
 	}
 }

@@ -55,10 +55,27 @@ func (w *world) conditions() conditions {
 	return c
 }
 
+func (w *world) answer(token string, o outcome.Outcome) { w.accepts[token] = o }
+
+func (w *world) goDown(url string, o outcome.Outcome) {
+	w.down[url] = outcome.Result{Outcome: o, Detail: "HTTP 999"}
+}
+
+func (w *world) comeUp(url string) { delete(w.down, url) }
+
+func (w *world) expectConditions(want conditions) {
+	w.t.Helper()
+	if got := w.conditions(); got != want {
+		w.t.Errorf("got  %+v\nwant %+v\n%s", got, want, w.dump())
+	}
+	if testing.Verbose() {
+		w.t.Log(w.dump())
+	}
+}
+
 // delivered is a world in which the credential "good" was accepted and written.
 func delivered(w *world) {
-	w.answer("good", outcome.Accepted)
-	w.writeSource("good")
+	accepted(w)
 	w.expectReady("True/Accepted")
 }
 
@@ -84,11 +101,14 @@ func states() []state {
 	return []state{
 		// On the way to a first delivery.
 		{"the first check is under way", shared,
-			func(w *world) { w.source = &secret{uid: "s", version: "1", value: "good"}; w.reconcile() },
+			func(w *world) { w.putOff = func(tokenAt) time.Duration { return m }; w.writeSource("good") },
 			conditions{"Unknown/Checking", "Unknown/Checking", waiting, "Unknown/Checking", reconciling}},
 		{"the source is missing from the start", shared,
 			func(w *world) { w.happens() },
 			conditions{"False/SourceNotFound", "Unknown/SourceNotFound", waiting, "Unknown/NotChecked", reconciling}},
+		{"the source cannot be read from the start", shared,
+			func(w *world) { w.source = &secret{isUnreadable: true}; w.happens() },
+			conditions{"False/SourceUnreadable", "Unknown/SourceUnreadable", waiting, "Unknown/NotChecked", reconciling}},
 		{"a key is missing from the start", shared,
 			func(w *world) { w.breakSource(v1alpha1.ReasonSourceKeyMissing, keyMissing) },
 			conditions{"False/SourceKeyMissing", "Unknown/SourceKeyMissing", waiting, "Unknown/NotChecked", stalled}},
@@ -185,6 +205,25 @@ func states() []state {
 		{"the source is gone later, and the deployed token is good", sandbox,
 			func(w *world) { delivered(w); w.deleteSource(); w.run(time.Hour) },
 			conditions{"True/SourceNotFound", "True/Accepted", "False/SourceNotFound", ok, ""}},
+		{"the source cannot be read later, and the deployed token is good", sandbox,
+			func(w *world) { delivered(w); w.failToRead(); w.run(time.Hour) },
+			conditions{"True/SourceUnreadable", "True/Accepted", "False/SourceUnreadable", ok, ""}},
+		{"the source cannot be read later, and the deployed token is rejected", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.failToRead()
+				w.answer("good", outcome.Rejected)
+				w.run(time.Hour)
+			},
+			conditions{"False/Revoked", "False/Revoked", "False/SourceUnreadable", ok, stalled}},
+		{"the source can be read again", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.failToRead()
+				w.source.isUnreadable = false
+				w.run(m)
+			},
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
 		{"the source is invalid later, and the deployed token is good", sandbox,
 			func(w *world) {
 				delivered(w)
@@ -259,30 +298,50 @@ func states() []state {
 		// The target.
 		{"the target is somebody else's, from the start", sandbox,
 			func(w *world) {
-				w.target = &secret{uid: "t", version: "0", name: targetName, owner: "somebody"}
+				w.targets[targetName] = &secret{uid: "t", version: "1", owner: "somebody"}
 				w.answer("good", outcome.Accepted)
 				w.writeSource("good")
 			},
 			conditions{"False/TargetConflict", "True/Accepted", "False/TargetConflict", ok, stalled}},
+		{"the target is nobody's, from the start", sandbox,
+			func(w *world) { w.targets[targetName] = &secret{uid: "t", version: "1"}; accepted(w) },
+			conditions{"False/TargetConflict", "True/Accepted", "False/TargetConflict", ok, stalled}},
+		{"the target is a copy of another, from the start", sandbox,
+			func(w *world) {
+				w.targets[targetName] = &secret{uid: "t", version: "1", owner: w.resource.Name, isCopy: true}
+				accepted(w)
+			},
+			conditions{"False/TargetConflict", "True/Accepted", "False/TargetConflict", ok, stalled}},
+		{"the former target cannot be cleaned up", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.formerRemains = `Secret "payments-jupico" could not be deleted.`
+				w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Target.Name = "renamed" })
+			},
+			conditions{"True/Accepted", "True/Accepted", "True/FormerTargetRemains", ok, ""}},
 		{"the target becomes somebody else's", sandbox,
-			func(w *world) { delivered(w); w.target.owner = "somebody"; w.happens() },
+			func(w *world) { delivered(w); w.target().owner = "somebody"; w.happens() },
 			conditions{"False/TargetConflict", "True/Accepted", "False/TargetConflict", ok, stalled}},
 		{"the target is somebody else's, and the token is rejected", sandbox,
-			func(w *world) { revoked(w); w.target.owner = "somebody"; w.happens() },
+			func(w *world) { revoked(w); w.target().owner = "somebody"; w.happens() },
 			conditions{"False/TargetConflict", "False/Revoked", "False/TargetConflict", ok, stalled}},
 		{"a template has an error, from the start", sandbox,
-			func(w *world) { w.refusal = templateError; w.answer("good", outcome.Accepted); w.writeSource("good") },
+			func(w *world) {
+				w.templateProblem = templateProblem
+				w.answer("good", outcome.Accepted)
+				w.writeSource("good")
+			},
 			conditions{"False/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
 		{"a template has an error, and nothing was accepted yet", sandbox,
-			func(w *world) { w.refusal = templateError; w.writeSource("bad") },
+			func(w *world) { w.templateProblem = templateProblem; w.writeSource("bad") },
 			conditions{"False/TemplateError", "False/Rejected", "False/TemplateError", ok, stalled}},
 		{"a template has an error, and a good target stands", sandbox,
-			func(w *world) { delivered(w); w.refusal = templateError; w.editTarget() },
+			func(w *world) { delivered(w); w.templateProblem = templateProblem; w.editTarget() },
 			conditions{"True/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
 		{"a template has an error, and the new bytes are accepted", sandbox,
 			func(w *world) {
 				delivered(w)
-				w.refusal = templateError
+				w.templateProblem = templateProblem
 				w.editTarget()
 				w.answer("new", outcome.Accepted)
 				w.writeSource("new")
@@ -291,24 +350,24 @@ func states() []state {
 		{"a template has an error, and the target that stands is stale", sandbox,
 			func(w *world) {
 				delivered(w)
-				w.refusal = templateError
+				w.templateProblem = templateProblem
 				w.editTarget()
 				w.goDown(sandboxURL, outcome.Unavailable)
 				w.run(time.Hour)
 			},
 			conditions{"True/TemplateError", "Unknown/Stale", "False/TemplateError", "False/Unavailable", stalled}},
 		{"a template has an error, and the target is gone", sandbox,
-			func(w *world) { delivered(w); w.refusal = templateError; w.editTarget(); w.deleteTarget() },
+			func(w *world) { delivered(w); w.templateProblem = templateProblem; w.editTarget(); w.deleteTarget() },
 			conditions{"False/TemplateError", "True/Accepted", "False/TemplateError", ok, stalled}},
 		{"a template has an error, and the token is rejected", sandbox,
-			func(w *world) { revoked(w); w.refusal = templateError; w.editTarget() },
+			func(w *world) { revoked(w); w.templateProblem = templateProblem; w.editTarget() },
 			conditions{"False/TemplateError", "False/Revoked", "False/TemplateError", ok, stalled}},
 		{"a template is corrected", sandbox,
 			func(w *world) {
 				delivered(w)
-				w.refusal = templateError
+				w.templateProblem = templateProblem
 				w.editTarget()
-				w.refusal = decision.Target{}
+				w.templateProblem = ""
 				w.editTarget()
 			},
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
@@ -318,10 +377,17 @@ func states() []state {
 		{"the template was edited while the token was rejected, and that healed", shared,
 			func(w *world) { revoked(w); w.editTarget(); w.answer("good", outcome.Accepted); w.run(time.Hour) },
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the target cannot be observed", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.targetProblem = "The Secrets of the namespace cannot be watched."
+				w.happens()
+			},
+			conditions{"False/TargetWriteFailed", "True/Accepted", "False/TargetWriteFailed", ok, reconciling}},
 		{"the API server refuses the write", sandbox,
 			func(w *world) {
 				w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: "Quota exceeded."}
-				delivered2(w)
+				accepted(w)
 			},
 			conditions{"False/TargetWriteFailed", "True/Accepted", "False/TargetWriteFailed", ok, reconciling}},
 		{"the API server refuses to have the target put right", sandbox,
@@ -332,7 +398,7 @@ func states() []state {
 			},
 			conditions{"False/TargetWriteFailed", "True/Accepted", "False/TargetWriteFailed", ok, reconciling}},
 		{"the API server fails", sandbox,
-			func(w *world) { w.refusal.Problem = "error"; delivered2(w) },
+			func(w *world) { w.refusal.Problem = "error"; accepted(w) },
 			conditions{"False/TargetWriteFailed", "True/Accepted", "False/TargetWriteFailed", ok, reconciling}},
 		{"the target was changed behind a stopped operator, and nothing answers", sandbox,
 			func(w *world) { delivered(w); w.stop(); w.goDown(sandboxURL, outcome.Unavailable); w.tamper("evil") },
@@ -340,8 +406,9 @@ func states() []state {
 		{"somebody keeps undoing what is written", sandbox,
 			func(w *world) {
 				delivered(w)
-				w.refusal = decision.Target{Problem: v1alpha1.ReasonTargetContested, Detail: "Somebody keeps changing it."}
-				w.tamper("evil")
+				for range 6 {
+					w.tamper("evil")
+				}
 			},
 			conditions{"False/TargetContested", "True/Accepted", "False/TargetContested", ok, stalled}},
 		{"the target is deleted, and is back", sandbox,
@@ -373,9 +440,7 @@ func states() []state {
 	}
 }
 
-var templateError = decision.Target{
-	Problem: v1alpha1.ReasonTemplateError, Detail: `In spec.target.template.data, template of key "a", line 1, column 4: no.`,
-}
+const templateProblem = `template of key "a", line 1, column 4: no`
 
 // editTarget asks for another target, in a way that a check is not about.
 func (w *world) editTarget() {
@@ -384,12 +449,10 @@ func (w *world) editTarget() {
 	})
 }
 
-// delivered2 is what delivered does, in a world in which it cannot succeed.
-func delivered2(w *world) {
+// accepted is a world in which the credential "good" was accepted, and perhaps could not be written.
+func accepted(w *world) {
 	w.answer("good", outcome.Accepted)
-	w.source = &secret{uid: "s", version: "1", value: "good"}
-	w.reconcile()
-	w.reconcile()
+	w.writeSource("good")
 }
 
 func TestEveryStateHasItsConditions(t *testing.T) {
@@ -399,14 +462,7 @@ func TestEveryStateHasItsConditions(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, row.environment)
 			row.history(w)
-			if got := w.conditions(); got != row.want {
-				t.Errorf("got  %+v\nwant %+v\n%s", got, row.want, w.dump())
-			}
-			if testing.Verbose() {
-				for _, c := range w.resource.Status.Conditions {
-					t.Logf("%s=%s/%s: %s", c.Type, c.Status, c.Reason, c.Message)
-				}
-			}
+			w.expectConditions(row.want)
 		})
 	}
 }
@@ -454,7 +510,7 @@ func (w *world) comesTo(o outcome.Outcome) {
 	if o.IsEvidence() {
 		w.answer("good", o)
 	} else {
-		w.goDown(w.endpoint().url, o)
+		w.goDown(w.endpoint().URL, o)
 	}
 }
 
@@ -472,12 +528,7 @@ func TestEveryOutcomeHasItsConditions(t *testing.T) {
 			w := newWorld(t, production)
 			w.comesTo(o)
 			w.writeSource("good")
-			if got := w.conditions(); got != row.first {
-				t.Errorf("got  %+v\nwant %+v\n%s", got, row.first, w.dump())
-			}
-			if testing.Verbose() {
-				t.Log(w.message(v1alpha1.ConditionReady))
-			}
+			w.expectConditions(row.first)
 			w.expectNoEventsFor(2 * time.Hour)
 		})
 		t.Run(string(o)+" after an acceptance", func(t *testing.T) {
@@ -486,12 +537,7 @@ func TestEveryOutcomeHasItsConditions(t *testing.T) {
 			delivered(w)
 			w.comesTo(o)
 			w.run(6 * time.Minute)
-			if got := w.conditions(); got != row.accepted {
-				t.Errorf("got  %+v\nwant %+v\n%s", got, row.accepted, w.dump())
-			}
-			if testing.Verbose() {
-				t.Log(w.message(v1alpha1.ConditionReady))
-			}
+			w.expectConditions(row.accepted)
 			w.run(15 * time.Minute)
 			w.expectNoEventsFor(2 * time.Hour)
 		})
@@ -505,9 +551,7 @@ func TestEveryOutcomeHasItsConditions(t *testing.T) {
 			delivered(w)
 			w.comesTo(o)
 			w.run(6 * time.Minute)
-			if got := w.conditions(); got != want {
-				t.Errorf("got  %+v\nwant %+v\n%s", got, want, w.dump())
-			}
+			w.expectConditions(want)
 		})
 		t.Run(string(o)+" after a rejection", func(t *testing.T) {
 			t.Parallel()
@@ -516,9 +560,7 @@ func TestEveryOutcomeHasItsConditions(t *testing.T) {
 			w.expectReady("False/Rejected")
 			w.comesTo(o)
 			w.run(6 * time.Minute)
-			if got := w.conditions(); got != row.rejected {
-				t.Errorf("got  %+v\nwant %+v\n%s", got, row.rejected, w.dump())
-			}
+			w.expectConditions(row.rejected)
 			w.expectNoEventsFor(2 * time.Hour)
 		})
 	}
@@ -579,6 +621,7 @@ var reasonsElsewhere = map[string]string{
 	v1alpha1.ReasonAvailable:            v1alpha1.ConditionEndpointAvailable,
 	v1alpha1.ReasonNotChecked:           v1alpha1.ConditionEndpointAvailable,
 	v1alpha1.ReasonDeployedUnverifiable: v1alpha1.ConditionCredentialAccepted,
+	v1alpha1.ReasonFormerTargetRemains:  v1alpha1.ConditionSecretSynced,
 	v1alpha1.ReasonSourceCleaned:        "an event",
 	v1alpha1.ReasonBothAccepted:         v1alpha1.ConditionRedundant,
 	v1alpha1.ReasonSameCredential:       v1alpha1.ConditionRedundant,

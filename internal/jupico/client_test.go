@@ -114,6 +114,42 @@ func TestEveryAnswerOfTheAPIHasItsOutcome(t *testing.T) {
 	}
 }
 
+func TestTheEmulatorProducesEveryOutcome(t *testing.T) {
+	elsewhere := map[outcome.Outcome]string{
+		outcome.EndpointDoesNotAuthenticate: "the package checker concludes it from an acceptance of a random token",
+		outcome.EndpointDenied:              "nothing is sent",
+		outcome.CAInvalid:                   "nothing is sent",
+		outcome.TLSFailure:                  "it depends on the certificate of the server, and not on the emulator behind it",
+	}
+	faults := map[outcome.Outcome]jupicotest.Fault{
+		outcome.Accepted:           {Status: 200},
+		outcome.LimitedPermissions: {Code: "auth_invalid_role"},
+		outcome.Rejected:           {Code: "auth_invalid_api_token"},
+		outcome.UserInactive:       {Code: "auth_invalid_api_user"},
+		outcome.AccountInactive:    {Code: "auth_invalid_submerchant"},
+		outcome.RequestAltered:     {Code: "auth_header_not_present"},
+		outcome.Forbidden:          {Status: 403},
+		outcome.UnexpectedResponse: {HTML: true},
+		outcome.ProxyRefused:       {Status: 407},
+		outcome.RateLimited:        {Status: 429},
+		outcome.Unavailable:        {Status: 503},
+		outcome.Unreachable:        {ResetConnection: true},
+	}
+	for _, o := range outcome.All() {
+		fault, isProduced := faults[o]
+		switch reason := elsewhere[o]; {
+		case isProduced == (reason != ""):
+			t.Errorf("%s needs a fault of the emulator, or a reason why there is none", o)
+		case isProduced:
+			emulator, s := emulate(t)
+			emulator.Inject(fault)
+			if got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken)); got.Outcome != o {
+				t.Errorf("%+v gives %s, want %s", fault, got.Outcome, o)
+			}
+		}
+	}
+}
+
 func TestEveryFaultHasItsOutcome(t *testing.T) {
 	const fits = `{"success":true}`
 	padding := strings.Repeat(" ", outcome.MaxBody-len(fits))
@@ -178,7 +214,7 @@ func TestALongHeaderIsNotRead(t *testing.T) {
 	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
 		t.Run(protocol, func(t *testing.T) {
 			s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("X-Long", strings.Repeat("x", 2*maxHeaders))
+				w.Header().Set("X-Long", strings.Repeat("x", 128<<10))
 			}), adapt...)
 			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
 			wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")

@@ -22,6 +22,12 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
+// Jupico's own endpoints, which no test reaches.
+const (
+	sandboxURL    = "https://sandbox-platform.jupico.com"
+	productionURL = "https://platform.jupico.com"
+)
+
 // patience is the timeout of checks that are not about it.
 const patience = time.Minute
 

@@ -204,7 +204,7 @@ func TestErrorsThatNoTestCanProvokeAreUnderstood(t *testing.T) {
 		{"anything else", errors.New("something"), broken},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
-			client := clientWith(t, SandboxURL, nil, 10*time.Second)
+			client := clientWith(t, productionURL, nil, 10*time.Second)
 			wantResult(t, client.explain(tc.err), outcome.Unreachable, tc.detail)
 		})
 	}

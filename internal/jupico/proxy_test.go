@@ -41,7 +41,7 @@ func TestAProxyThatRefusesIsToldFromTheEndpoint(t *testing.T) {
 		t.Run(tc.sentence, func(t *testing.T) {
 			asked := make(chan struct{}, 1)
 			theProxy.on(t, "platform.jupico.com:443", answering(asked, tc.status))
-			got := clientWith(t, ProductionURL, nil, patience).Check(t.Context(), parse(t, goodToken))
+			got := clientWith(t, productionURL, nil, patience).Check(t.Context(), parse(t, goodToken))
 			wantResult(t, got, tc.want, tc.detail)
 			if len(asked) != 1 {
 				t.Error("the proxy was not asked")
@@ -52,7 +52,7 @@ func TestAProxyThatRefusesIsToldFromTheEndpoint(t *testing.T) {
 
 func TestAProxyThatHangsUpIsUnreachable(t *testing.T) {
 	theProxy.on(t, "platform.jupico.com:443", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	got := clientWith(t, ProductionURL, nil, patience).Check(t.Context(), parse(t, goodToken))
+	got := clientWith(t, productionURL, nil, patience).Check(t.Context(), parse(t, goodToken))
 	wantResult(t, got, outcome.Unreachable, broken)
 }
 
@@ -63,7 +63,7 @@ func TestACheckGoesThroughAProxyThatSeesNothingOfIt(t *testing.T) {
 		seen <- r.Header.Clone()
 		tunnel(w, s.host)
 	})
-	mustAccept(t, clientOf(t, ProductionURL, s).Check(t.Context(), parse(t, goodToken)))
+	mustAccept(t, clientOf(t, productionURL, s).Check(t.Context(), parse(t, goodToken)))
 	if n := emulator.RequestsFor(goodToken); n != 1 {
 		t.Errorf("the endpoint received %d requests, want 1", n)
 	}
@@ -77,7 +77,7 @@ func TestACheckGoesThroughAProxyThatSeesNothingOfIt(t *testing.T) {
 func TestACertificateIsVerifiedThroughAProxyToo(t *testing.T) {
 	emulator, s := emulate(t)
 	theProxy.on(t, "sandbox-platform.jupico.com:443", func(w http.ResponseWriter, _ *http.Request) { tunnel(w, s.host) })
-	got := clientOf(t, SandboxURL, s).Check(t.Context(), parse(t, goodToken))
+	got := clientOf(t, sandboxURL, s).Check(t.Context(), parse(t, goodToken))
 	wantResult(t, got, outcome.TLSFailure, "the certificate is for another host name")
 	if n := emulator.Requests(); n != 0 {
 		t.Errorf("the endpoint received %d requests", n)

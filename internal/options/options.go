@@ -13,7 +13,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/jupico-operator/jupico-operator/internal/jupico"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 )
 
 // Options are the operator's settings. --kubeconfig is controller-runtime's own flag.
@@ -34,34 +35,24 @@ type Options struct {
 	PprofBindAddress        string
 }
 
-// maxCheckQPS is more than any API would bear.
-const maxCheckQPS = 10_000
-
 // BindFlags registers the flags and their defaults.
 func (o *Options) BindFlags(fs *flag.FlagSet) {
 	fs.Func("namespaces", "Comma-separated `names` of the namespaces to work in. When left out, all.",
-		func(value string) error {
-			o.Namespaces = append(o.Namespaces, splitList(value)...)
-			return nil
-		})
-	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 64,
-		"How many resources are worked on at the same time.")
+		appendTo(&o.Namespaces))
+	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 128,
+		"How many resources are worked on at the same time. Half of them may be in flight to one endpoint.")
 	fs.Float64Var(&o.KubeAPIQPS, "kube-api-qps", -1,
 		"Requests a second to the Kubernetes API server. Negative: no limit here, the server's fairness decides.")
 	fs.IntVar(&o.KubeAPIBurst, "kube-api-burst", 0,
 		"Requests to the Kubernetes API server at once. Needed where --kube-api-qps is positive.")
 	fs.Func("allowed-endpoint", "Base `URL`, such as https://jupico-gw.corp.example, that credentials may be sent to "+
 		"beside Jupico's own two hosts. Scheme, host, port and path must match exactly. May be given more than once.",
-		func(value string) error {
-			o.AllowedEndpoints = append(o.AllowedEndpoints, splitList(value)...)
-			return nil
-		})
+		appendTo(&o.AllowedEndpoints))
 	fs.DurationVar(&o.CheckTimeout, "check-timeout", 10*time.Second,
 		"How long one request to Jupico may take in all.")
 	fs.Float64Var(&o.CheckQPS, "check-qps", 20,
 		"Requests a second to one endpoint in the long run. 20 are enough for 6,000 different tokens every 5 minutes.")
-	fs.IntVar(&o.CheckBurst, "check-burst", 40,
-		"Requests to one endpoint at once.")
+	fs.IntVar(&o.CheckBurst, "check-burst", 40, "Requests to one endpoint at once.")
 	fs.BoolVar(&o.LeaderElect, "leader-elect", false,
 		"Elect a leader, so that only one of several replicas works.")
 	fs.StringVar(&o.MetricsBindAddress, "metrics-bind-address", "0",
@@ -78,41 +69,44 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 			"loopback interface alone. 0: none.")
 }
 
-func splitList(value string) []string {
-	var items []string
-	for item := range strings.SplitSeq(value, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
+// appendTo returns a function that appends a comma-separated list to another one.
+func appendTo(list *[]string) func(string) error {
+	return func(value string) error {
+		for item := range strings.SplitSeq(value, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				*list = append(*list, item)
+			}
 		}
+		return nil
 	}
-	return items
 }
 
 // Validate says what is wrong with the settings, all of it at once.
 func (o *Options) Validate() error {
 	var problems []error
-	problem := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
-	for _, namespace := range o.Namespaces {
-		if len(validation.IsDNS1123Label(namespace)) > 0 {
-			problem("--namespaces: %q is not a namespace's name", namespace)
+	require := func(isMet bool, format string, args ...any) {
+		if !isMet {
+			problems = append(problems, fmt.Errorf(format, args...))
 		}
 	}
-	if o.MaxConcurrentReconciles < 1 {
-		problem("--max-concurrent-reconciles: %d is less than 1", o.MaxConcurrentReconciles)
+	for _, namespace := range o.Namespaces {
+		require(len(validation.IsDNS1123Label(namespace)) == 0, "--namespaces: %q is not a namespace's name", namespace)
 	}
-	if o.KubeAPIQPS == 0 {
-		problem("--kube-api-qps: 0 would let nothing through; a negative number means no limit")
-	}
-	if o.KubeAPIQPS > 0 && o.KubeAPIBurst < 1 {
-		problem("--kube-api-burst: must be at least 1 beside --kube-api-qps")
-	}
-	if o.MetricsCertDir != "" && !o.MetricsSecure {
-		problem("--metrics-cert-dir: plain HTTP, which --metrics-secure=false asks for, has no certificate")
-	}
-	if _, err := o.AllowList(); err != nil {
-		problem("--allowed-endpoint: %w", err)
-	}
-	o.validateChecks(problem)
+	require(o.MaxConcurrentReconciles >= 1,
+		"--max-concurrent-reconciles: %d is less than 1", o.MaxConcurrentReconciles)
+	require(o.KubeAPIQPS != 0,
+		"--kube-api-qps: 0 would let nothing through; a negative number means no limit")
+	require(o.KubeAPIQPS <= 0 || o.KubeAPIBurst >= 1,
+		"--kube-api-burst: must be at least 1 beside --kube-api-qps")
+	require(o.MetricsCertDir == "" || o.MetricsSecure,
+		"--metrics-cert-dir: plain HTTP, which --metrics-secure=false asks for, has no certificate")
+	_, err := o.AllowList()
+	require(err == nil, "--allowed-endpoint: %w", err)
+	require(o.CheckTimeout >= time.Second && o.CheckTimeout <= time.Minute,
+		"--check-timeout: %s is not between 1s and 1m", o.CheckTimeout)
+	require(o.CheckQPS > 0 && o.CheckQPS <= 10_000, // more than any API would bear; NaN is neither
+		"--check-qps: %v is not above 0 and at most 10000", o.CheckQPS)
+	require(o.CheckBurst >= 1, "--check-burst: %d is less than 1", o.CheckBurst)
 	return errors.Join(problems...)
 }
 
@@ -124,19 +118,7 @@ func (o *Options) ProfilingAddress() string {
 	return o.PprofBindAddress
 }
 
-func (o *Options) validateChecks(problem func(format string, args ...any)) {
-	if o.CheckTimeout < time.Second || o.CheckTimeout > time.Minute {
-		problem("--check-timeout: %s is not between 1s and 1m", o.CheckTimeout)
-	}
-	if isPossible := o.CheckQPS > 0 && o.CheckQPS <= maxCheckQPS; !isPossible { // this way, NaN is not
-		problem("--check-qps: %v is not above 0 and at most %d", o.CheckQPS, maxCheckQPS)
-	}
-	if o.CheckBurst < 1 {
-		problem("--check-burst: %d is less than 1", o.CheckBurst)
-	}
-}
-
-// AllowList returns the endpoints that credentials may be sent to.
-func (o *Options) AllowList() (jupico.AllowList, error) {
-	return jupico.NewAllowList(o.AllowedEndpoints...)
+// AllowList holds the endpoints of the environments, and those that a flag adds.
+func (o *Options) AllowList() (endpoint.AllowList, error) {
+	return endpoint.NewAllowList(append(decision.EnvironmentURLs(), o.AllowedEndpoints...)...)
 }

@@ -13,8 +13,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/jupico-operator/jupico-operator/internal/jupico"
 )
 
 // parse returns the options that these arguments make, and what was printed.
@@ -30,7 +28,7 @@ func parse(arguments ...string) (*Options, string, error) {
 
 func defaults() Options {
 	return Options{
-		MaxConcurrentReconciles: 64,
+		MaxConcurrentReconciles: 128,
 		KubeAPIQPS:              -1,
 		CheckTimeout:            10 * time.Second,
 		CheckQPS:                20,
@@ -232,7 +230,7 @@ func TestTheHelpMentionsEveryFlag(t *testing.T) {
 			t.Errorf("the help does not mention --%s:\n%s", name, help)
 		}
 	}
-	for _, part := range []string{"(default 64)", "(default -1)", "(default 10s)", "(default true)", `(default ":8081")`} {
+	for _, part := range []string{"(default 128)", "(default -1)", "(default 10s)", "(default true)", `(default ":8081")`} {
 		if !strings.Contains(help, part) {
 			t.Errorf("the help does not say %s:\n%s", part, help)
 		}
@@ -249,7 +247,7 @@ func TestTheAllowListHoldsTheGivenEndpointsAndJupicosOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for url, want := range map[string]bool{
-		"https://gw.example": true, jupico.SandboxURL: true, jupico.ProductionURL: true, "https://other.example": false,
+		"https://gw.example": true, "https://sandbox-platform.jupico.com": true, "https://platform.jupico.com": true, "https://other.example": false,
 	} {
 		if got := list.Allows(url); got != want {
 			t.Errorf("%s: %t, want %t", url, got, want)

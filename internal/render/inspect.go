@@ -4,141 +4,121 @@
 package render
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"text/template/parse"
+	"unicode/utf8"
 )
 
-// inspection walks a template, which may consist of text, values, functions and conditions, and of nothing that repeats
-// or names anything: so its time is bounded by its length. It keeps the first problem that it finds.
+// inspection walks all branches of a template. A template may consist of text, values, functions and conditions, and of
+// nothing that repeats or names anything: so its length bounds its time.
 type inspection struct {
 	text     string
-	used     map[string]bool
 	hasLogin bool
-
-	pos     int
-	problem string
+	used     map[string]bool
+	err      *TemplateError // the first
 }
 
-func (i *inspection) refuse(pos int, format string, args ...any) {
-	if i.problem == "" {
-		i.pos, i.problem = pos, fmt.Sprintf(format, args...)
-	}
-}
-
-// actionAt is where the action around a position begins.
-func (i *inspection) actionAt(pos parse.Pos) int {
-	return max(0, strings.LastIndex(i.text[:pos], "{{"))
-}
-
-func (i *inspection) list(list *parse.ListNode) {
-	if list == nil {
+func (i *inspection) refuse(pos parse.Pos, format string, args ...any) {
+	if i.err != nil {
 		return
 	}
-	for _, node := range list.Nodes {
-		switch node := node.(type) {
-		case *parse.TextNode:
-		case *parse.ActionNode:
-			i.pipe(node.Pipe)
-		case *parse.IfNode:
-			i.pipe(node.Pipe)
-			i.list(node.List)
-			i.list(node.ElseList)
-		default:
-			i.refuse(i.actionAt(node.Position()), "%s cannot be used", construct(node))
-		}
+	before := i.text[:pos]
+	i.err = &TemplateError{
+		Line:    1 + strings.Count(before, "\n"),
+		Column:  1 + utf8.RuneCountInString(before[1+strings.LastIndex(before, "\n"):]),
+		Problem: fmt.Sprintf(format, args...),
 	}
 }
 
-func construct(node parse.Node) string {
-	switch node.Type() {
-	case parse.NodeRange:
-		return "{{ range }}"
-	case parse.NodeWith:
-		return "{{ with }}"
-	case parse.NodeTemplate:
-		return "{{ template }} and {{ block }}"
+// refuseAction refuses the whole action around a position.
+func (i *inspection) refuseAction(pos parse.Pos, problem string) {
+	begin := max(0, strings.LastIndex(i.text[:pos], "{{"))
+	i.refuse(parse.Pos(begin), "%s", problem)
+}
+
+var refused = map[parse.NodeType]string{
+	parse.NodeRange:    "{{ range }} cannot be used",
+	parse.NodeWith:     "{{ with }} cannot be used",
+	parse.NodeTemplate: "{{ template }} and {{ block }} cannot be used",
+	parse.NodeDot:      "a lone dot cannot be used: name a value",
+	parse.NodeVariable: "variables cannot be used",
+	parse.NodeNumber:   "numbers cannot be used: put it into quotes",
+}
+
+func (i *inspection) node(node parse.Node) {
+	switch node := node.(type) {
+	case *parse.TextNode, *parse.StringNode, *parse.BoolNode:
+	case *parse.ListNode:
+		for _, element := range node.Nodes {
+			i.node(element)
+		}
+	case *parse.ActionNode:
+		i.pipe(node.Pipe)
+	case *parse.IfNode:
+		i.pipe(node.Pipe)
+		i.node(node.List)
+		if node.ElseList != nil {
+			i.node(node.ElseList)
+		}
+	case *parse.PipeNode:
+		i.pipe(node)
+	case *parse.FieldNode:
+		i.field(node)
+	case *parse.IdentifierNode:
+		i.function(node, 0)
+	case *parse.RangeNode, *parse.WithNode, *parse.TemplateNode:
+		i.refuseAction(node.Position(), refused[node.Type()])
 	default:
-		return "this"
+		i.refuse(node.Position(), "%s", cmp.Or(refused[node.Type()], "this cannot be used"))
 	}
 }
 
 func (i *inspection) pipe(pipe *parse.PipeNode) {
-	if len(pipe.Decl) > 0 {
-		i.refuse(int(pipe.Pos), "variables cannot be used")
+	for _, variable := range pipe.Decl {
+		i.node(variable)
 	}
 	for n, command := range pipe.Cmds {
-		i.command(command, min(n, 1))
-	}
-}
-
-// command is a function with its arguments, of which one may come through a pipe, or a value.
-func (i *inspection) command(command *parse.CommandNode, piped int) {
-	given := len(command.Args) - 1 + piped
-	if name, ok := command.Args[0].(*parse.IdentifierNode); ok {
-		i.function(name, given)
-	} else {
-		i.argument(command.Args[0])
-		if given > 0 {
-			i.refuse(int(command.Args[0].Position()), "this is no function, and is given an argument")
+		first, given := command.Args[0], len(command.Args)-1
+		if n > 0 {
+			given++ // through the pipe
 		}
-	}
-	for _, argument := range command.Args[1:] {
-		i.argument(argument)
+		if name, ok := first.(*parse.IdentifierNode); ok {
+			i.function(name, given)
+		} else {
+			i.node(first)
+			if given > 0 {
+				i.refuse(first.Position(), "this is no function, and is given an argument")
+			}
+		}
+		for _, argument := range command.Args[1:] {
+			i.node(argument)
+		}
 	}
 }
 
 func (i *inspection) function(name *parse.IdentifierNode, given int) {
-	arity, known := arities[name.Ident]
+	function, known := functions[name.Ident]
 	switch {
 	case !known:
-		i.refuse(int(name.Pos), "the function %q is unknown: there are %s", clip(name.Ident),
-			strings.Join(slices.Sorted(maps.Keys(arities)), ", "))
-	case given < arity.least || given > arity.most:
-		i.refuse(int(name.Pos), "the function %q takes %s, and is given %d", name.Ident, arity, given)
-	}
-}
-
-func (i *inspection) argument(node parse.Node) {
-	pos := int(node.Position())
-	switch node := node.(type) {
-	case *parse.StringNode, *parse.BoolNode:
-	case *parse.FieldNode:
-		i.field(node)
-	case *parse.PipeNode:
-		i.pipe(node)
-	case *parse.IdentifierNode:
-		i.function(node, 0)
-	case *parse.DotNode:
-		i.refuse(pos, "a lone dot cannot be used: name a value")
-	case *parse.VariableNode:
-		i.refuse(pos, "variables cannot be used")
-	case *parse.NumberNode:
-		i.refuse(pos, "numbers cannot be used: put it into quotes")
-	default:
-		i.refuse(pos, "this cannot be used")
+		i.refuse(name.Pos, "the function %.40q is unknown: there are %s", name.Ident,
+			strings.Join(slices.Sorted(maps.Keys(functions)), ", "))
+	case given < function.least || given > function.least && !function.takesMore:
+		i.refuse(name.Pos, "the function %q takes %s, and is given %d", name.Ident, function.arguments(), given)
 	}
 }
 
 func (i *inspection) field(field *parse.FieldNode) {
-	name, pos := field.Ident[0], int(field.Pos)
+	name := strings.Join(field.Ident, ".")
 	switch {
-	case len(field.Ident) > 1 || !slices.Contains(valueNames, name):
-		i.refuse(pos, "the value .%s is unknown: there are .%s", clip(strings.Join(field.Ident, ".")),
-			strings.Join(valueNames, ", ."))
-	case (name == valueUsername || name == valuePassword) && !i.hasLogin:
-		i.refuse(pos, "the value .%s comes with a username and a password only, and spec.credentials has an API key", name)
+	case !slices.Contains(valueNames, name):
+		i.refuse(field.Pos, "the value .%.40s is unknown: there are .%s", name, strings.Join(valueNames, ", ."))
+	case (name == "Username" || name == "Password") && !i.hasLogin:
+		i.refuse(field.Pos, "the value .%s comes with a username and a password only, and spec.credentials has an API key",
+			name)
 	}
 	i.used[name] = true
-}
-
-// clip bounds a name that is repeated.
-func clip(name string) string {
-	const longest = 40
-	if runes := []rune(name); len(runes) > longest {
-		return string(runes[:longest]) + "…"
-	}
-	return name
 }

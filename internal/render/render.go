@@ -19,85 +19,87 @@ import (
 // ManagerName is the value of the label app.kubernetes.io/managed-by, and the field manager of all writes.
 const ManagerName = "jupico-operator"
 
-// The recommended labels of Kubernetes that a target carries. app.kubernetes.io/instance is not among them: by that, a
-// GitOps tool may know what is its own to prune.
-const (
-	labelManagedBy = "app.kubernetes.io/managed-by"
-	labelComponent = "app.kubernetes.io/component"
-)
+// ownLabels are the recommended labels of Kubernetes that a target carries. app.kubernetes.io/instance is not among
+// them: a GitOps tool may prune what has it.
+var ownLabels = map[string]string{
+	"app.kubernetes.io/managed-by": ManagerName,
+	"app.kubernetes.io/component":  "credential",
+}
 
-// component is the value of the label app.kubernetes.io/component.
-const component = "credential"
-
-// Apply brings a Secret, new or existing, to what the resource asks for. Keys, labels and annotations of others are
-// kept; keys of ours that are rendered no more (written lists those of the last time) are removed, and so are labels
-// and annotations that the template no longer has. A type is only ever changed to one that the template names.
-func Apply(secret *corev1.Secret, resource *v1alpha1.JupicoCredential, data map[string][]byte, written []string) {
-	if secret.Data == nil {
-		secret.Data = map[string][]byte{}
+// Apply changes a Secret, new or existing, to what the resource asks for, and returns which part of it belongs to the
+// operator from then on. It keeps keys, labels and annotations of others. It removes keys of ours that are no longer
+// rendered, and labels and annotations that the template no longer has. The type changes only to one that the template
+// names. Nil data leaves data and type as they are.
+func Apply(
+	secret *corev1.Secret, resource *v1alpha1.JupicoCredential, data map[string][]byte,
+) Mark {
+	ownership := Mark{Secret: secret.Name, Created: true}
+	if secret.UID != "" {
+		ownership = OwnershipOf(secret, resource)
 	}
-	for _, key := range written {
-		delete(secret.Data, key)
+	template := cmp.Or(resource.Spec.Target.Template, &v1alpha1.TargetTemplate{})
+	if data != nil {
+		for _, key := range ownership.Keys {
+			delete(secret.Data, key)
+		}
+		if secret.Data == nil {
+			secret.Data = map[string][]byte{}
+		}
+		maps.Copy(secret.Data, data)
+		ownership.Keys = slices.Sorted(maps.Keys(data))
+		secret.Type = cmp.Or(corev1.SecretType(template.Type), secret.Type, corev1.SecretTypeOpaque)
 	}
-	maps.Copy(secret.Data, data)
-	template := resource.Spec.Target.Template
-	if template == nil {
-		template = &v1alpha1.TargetTemplate{}
-	}
-	secret.Type = cmp.Or(corev1.SecretType(template.Type), secret.Type, corev1.SecretTypeOpaque)
-	// Ours come last, and so win.
 	noted := secret.Annotations
 	secret.Labels = templated(secret.Labels, noted[v1alpha1.AnnotationTemplateLabels], template.Labels)
 	secret.Annotations = templated(noted, noted[v1alpha1.AnnotationTemplateAnnotations], template.Annotations)
-	note(secret, v1alpha1.AnnotationTemplateLabels, template.Labels)
-	note(secret, v1alpha1.AnnotationTemplateAnnotations, template.Annotations)
-	setMetadata(secret, resource)
+	// Our own labels and annotations come last, and so win.
+	maps.Copy(secret.Labels, ownLabels)
+	note(secret.Annotations, v1alpha1.AnnotationTemplateLabels, template.Labels)
+	note(secret.Annotations, v1alpha1.AnnotationTemplateAnnotations, template.Annotations)
+	secret.Annotations[v1alpha1.AnnotationManagedBy] = resource.Name
+	setMark(secret, ownership)
+	setOwner(secret, resource, ownership.Created)
+	return ownership
 }
 
 // templated replaces what came from the last template, which an annotation lists, by what comes from this one.
 func templated[V ~string](present map[string]string, noted string, wanted map[string]V) map[string]string {
-	result := maps.Clone(present)
+	result := map[string]string{}
+	maps.Copy(result, present)
 	for name := range strings.SplitSeq(noted, ",") {
 		delete(result, name)
 	}
 	for name, value := range wanted {
-		if result == nil {
-			result = map[string]string{}
-		}
 		result[name] = string(value)
 	}
 	return result
 }
 
 // note lists the names of what comes from the template. No name has a comma in it.
-func note[V ~string](secret *corev1.Secret, in string, wanted map[string]V) {
-	if len(wanted) == 0 {
-		delete(secret.Annotations, in)
-		return
+func note[V ~string](annotations map[string]string, annotation string, wanted map[string]V) {
+	delete(annotations, annotation)
+	if len(wanted) > 0 {
+		annotations[annotation] = strings.Join(slices.Sorted(maps.Keys(wanted)), ",")
 	}
-	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, in, strings.Join(slices.Sorted(maps.Keys(wanted)), ","))
 }
 
-func setMetadata(secret *corev1.Secret, resource *v1alpha1.JupicoCredential) {
-	metav1.SetMetaDataLabel(&secret.ObjectMeta, labelManagedBy, ManagerName)
-	metav1.SetMetaDataLabel(&secret.ObjectMeta, labelComponent, component)
-	metav1.SetMetaDataAnnotation(&secret.ObjectMeta, v1alpha1.AnnotationManagedBy, resource.Name)
-
+// setOwner gives a Secret the owner reference that the resource asks for. An adopted Secret gets none, so that it stays
+// when the resource is deleted, whatever the policy.
+func setOwner(secret *corev1.Secret, resource *v1alpha1.JupicoCredential, isCreated bool) {
 	owner := metav1.OwnerReference{
 		APIVersion: v1alpha1.GroupVersion.String(), Kind: v1alpha1.Kind, Name: resource.Name, UID: resource.UID,
 	}
-	isOwned := resource.Spec.Target.CreationPolicy != v1alpha1.CreationPolicyOrphan
-	owners := slices.DeleteFunc(slices.Clone(secret.OwnerReferences), func(other metav1.OwnerReference) bool {
-		return isNamed(other, resource.Name) && (!isOwned || other != owner)
+	isOwned := isCreated && resource.Spec.Target.CreationPolicy != v1alpha1.CreationPolicyOrphan
+	secret.OwnerReferences = slices.DeleteFunc(secret.OwnerReferences, func(other metav1.OwnerReference) bool {
+		return isResource(other) && (!isOwned || other != owner)
 	})
-	if isOwned && !slices.Contains(owners, owner) {
-		owners = append(owners, owner)
+	if isOwned && !slices.Contains(secret.OwnerReferences, owner) {
+		secret.OwnerReferences = append(secret.OwnerReferences, owner)
 	}
-	secret.OwnerReferences = owners
 }
 
-// Successor is a Secret to be made in the place of one that goes, since it is to have another type. What others wrote
-// stays, but for finalizers, which hold a deletion up and not a Secret.
+// Successor returns a Secret to be created in the place of one that is deleted. What others wrote stays, but for
+// finalizers, which only held up the deletion.
 func Successor(former *corev1.Secret) *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
@@ -109,27 +111,42 @@ func Successor(former *corev1.Secret) *corev1.Secret {
 	}
 }
 
-// Release takes our mark off a Secret that is left behind. Its data stays, and so do labels and annotations that a
-// template gave it.
-func Release(secret *corev1.Secret, resourceName string) {
+// Release removes our marks from a Secret that is left behind. It keeps the data, and what the template gave it.
+func Release(secret *corev1.Secret) {
 	for _, ours := range []string{
-		v1alpha1.AnnotationManagedBy, v1alpha1.AnnotationTemplateLabels, v1alpha1.AnnotationTemplateAnnotations,
+		v1alpha1.AnnotationManagedBy, v1alpha1.AnnotationOwnership,
+		v1alpha1.AnnotationTemplateLabels, v1alpha1.AnnotationTemplateAnnotations,
 	} {
 		delete(secret.Annotations, ours)
 	}
-	for label, ours := range map[string]string{labelManagedBy: ManagerName, labelComponent: component} {
+	for label, ours := range ownLabels {
 		if secret.Labels[label] == ours {
 			delete(secret.Labels, label)
 		}
 	}
-	secret.OwnerReferences = slices.DeleteFunc(secret.OwnerReferences, func(owner metav1.OwnerReference) bool {
-		return isNamed(owner, resourceName)
+	secret.OwnerReferences = slices.DeleteFunc(secret.OwnerReferences, isResource)
+}
+
+// Withdraw removes from an adopted Secret, which is no longer the target, all that is ours: these keys, what the
+// template gave it, and our marks.
+func Withdraw(secret *corev1.Secret, keys []string) {
+	for _, key := range keys {
+		delete(secret.Data, key)
+	}
+	noted := secret.Annotations
+	secret.Labels = templated[string](secret.Labels, noted[v1alpha1.AnnotationTemplateLabels], nil)
+	secret.Annotations = templated[string](noted, noted[v1alpha1.AnnotationTemplateAnnotations], nil)
+	Release(secret)
+}
+
+// IsOwnedBy reports whether a Secret has an owner reference to a resource, and so is deleted with it.
+func IsOwnedBy(secret *corev1.Secret, resource *v1alpha1.JupicoCredential) bool {
+	return slices.ContainsFunc(secret.OwnerReferences, func(owner metav1.OwnerReference) bool {
+		return isResource(owner) && owner.Name == resource.Name
 	})
 }
 
-// isNamed reports whether an owner is the resource of that name, whatever its uid: a resource that was deleted and made
-// again takes its Secret over.
-func isNamed(owner metav1.OwnerReference, resourceName string) bool {
-	return owner.Kind == v1alpha1.Kind && owner.Name == resourceName &&
-		owner.APIVersion == v1alpha1.GroupVersion.String()
+// isResource reports whether an owner is a JupicoCredential, of whatever name and uid.
+func isResource(owner metav1.OwnerReference) bool {
+	return owner.Kind == v1alpha1.Kind && owner.APIVersion == v1alpha1.GroupVersion.String()
 }

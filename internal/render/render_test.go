@@ -64,7 +64,7 @@ func wantEqual(t *testing.T, what string, got, want any) {
 
 func TestANewSecretIsWholeAndHasNothingElse(t *testing.T) {
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "payments-jupico"}}
-	Apply(secret, newResource("payments"), data("token", "t"), nil)
+	Apply(secret, newResource("payments"), data("token", "t"))
 	wantEqual(t, "the Secret", secret, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "shop", Name: "payments-jupico",
@@ -72,7 +72,10 @@ func TestANewSecretIsWholeAndHasNothingElse(t *testing.T) {
 				"app.kubernetes.io/managed-by": "jupico-operator",
 				"app.kubernetes.io/component":  "credential",
 			},
-			Annotations:     map[string]string{"credentials.jupico.dev/managed-by": "payments"},
+			Annotations: map[string]string{
+				"credentials.jupico.dev/managed-by": "payments",
+				"credentials.jupico.dev/ownership":  `{"secret":"payments-jupico","created":true,"keys":["token"]}`,
+			},
 			OwnerReferences: []metav1.OwnerReference{ourOwner("payments", uid)},
 		},
 		Type: corev1.SecretTypeOpaque,
@@ -82,7 +85,7 @@ func TestANewSecretIsWholeAndHasNothingElse(t *testing.T) {
 
 func TestTheOwnerDoesNotBlockDeletion(t *testing.T) {
 	secret := &corev1.Secret{}
-	Apply(secret, newResource("payments"), nil, nil)
+	Apply(secret, newResource("payments"), nil)
 	owner := secret.OwnerReferences[0]
 	if owner.BlockOwnerDeletion != nil || owner.Controller != nil {
 		t.Errorf("got %+v", owner)
@@ -93,7 +96,7 @@ func TestTheOwnerDoesNotBlockDeletion(t *testing.T) {
 func foreign() *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "shop", Name: "payments-jupico", ResourceVersion: "7",
+			Namespace: "shop", Name: "payments-jupico", UID: "5", ResourceVersion: "7",
 			Labels:      map[string]string{"team": "checkout", "app.kubernetes.io/part-of": "shop"},
 			Annotations: map[string]string{"note": "theirs"},
 			Finalizers:  []string{"theirs.example/finalizer"},
@@ -116,14 +119,14 @@ func TestWhatOthersWroteIsKept(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			secret, before := foreign(), foreign()
-			Apply(secret, resource, data("token", "t"), nil)
+			Apply(secret, resource, data("token", "t"))
 			wantEqual(t, "data", secret.Data, data("token", "t", "theirs", "kept"))
 			wantEqual(t, "type", secret.Type, before.Type)
 			wantEqual(t, "finalizers", secret.Finalizers, before.Finalizers)
 			wantEqual(t, "resourceVersion", secret.ResourceVersion, before.ResourceVersion)
 			wantContains(t, "label", secret.Labels, before.Labels)
 			wantContains(t, "annotation", secret.Annotations, before.Annotations)
-			wantEqual(t, "their owners", secret.OwnerReferences[:4], before.OwnerReferences)
+			wantEqual(t, "their owners", secret.OwnerReferences, before.OwnerReferences[:3])
 		})
 	}
 }
@@ -135,6 +138,13 @@ func wantContains(t *testing.T, what string, got, want map[string]string) {
 			t.Errorf("%s %s is %q, want %q", what, key, got[key], value)
 		}
 	}
+}
+
+// written is a Secret that exists, with a mark that says who made it and which keys are ours.
+func written(created bool, keys ...string) *corev1.Secret {
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "payments-jupico", UID: "5"}}
+	setMark(secret, Mark{Secret: secret.Name, Created: created, Keys: keys})
+	return secret
 }
 
 func TestKeysThatAreRenderedNoMoreAreRemoved(t *testing.T) {
@@ -153,11 +163,14 @@ func TestKeysThatAreRenderedNoMoreAreRemoved(t *testing.T) {
 		{"a Secret without data gets some", nil, data("token", "t"), []string{"old"}, data("token", "t")},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
-			secret := &corev1.Secret{Data: tc.present}
+			secret := written(true, tc.written...)
+			secret.Data = tc.present
 			rendered := maps.Clone(tc.rendered)
-			Apply(secret, newResource("payments"), rendered, tc.written)
+			ownership := Apply(secret, newResource("payments"), rendered)
 			wantEqual(t, "data", secret.Data, tc.want)
 			wantEqual(t, "what was rendered", rendered, tc.rendered)
+			wantEqual(t, "keys", ownership.Keys, slices.Sorted(maps.Keys(tc.rendered)))
+			wantEqual(t, "the mark", OwnershipOf(secret, newResource("payments")).Keys, ownership.Keys)
 		})
 	}
 }
@@ -193,16 +206,27 @@ func TestTheTemplateNamesTheType(t *testing.T) {
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
 			secret := &corev1.Secret{Type: tc.present}
-			Apply(secret, newResource("payments", tc.template), nil, nil)
+			Apply(secret, newResource("payments", tc.template), data("token", "t"))
 			wantEqual(t, "type", secret.Type, tc.want)
 		})
 	}
 }
 
+func TestWithoutDataTheDataAndTheTypeStay(t *testing.T) {
+	secret := written(true, "old", "token")
+	secret.Type, secret.Data = "shop.example/login", data("old", "o", "token", "t", "theirs", "x")
+	want := secret.DeepCopy()
+	ownership := Apply(secret, newResource("payments", withTemplate("Opaque", []string{"team", "a"}, nil)), nil)
+	wantEqual(t, "type", secret.Type, want.Type)
+	wantEqual(t, "data", secret.Data, want.Data)
+	wantEqual(t, "keys", ownership.Keys, []string{"old", "token"})
+	wantEqual(t, "label", secret.Labels["team"], "a")
+}
+
 func TestLabelsAndAnnotationsFollowTheTemplate(t *testing.T) {
 	secret := foreign()
 	apply := func(labels, annotations []string) {
-		Apply(secret, newResource("payments", withTemplate("", labels, annotations)), nil, nil)
+		Apply(secret, newResource("payments", withTemplate("", labels, annotations)), nil)
 	}
 	label := func(name string) string { return secret.Labels[name] }
 	annotation := func(name string) string { return secret.Annotations[name] }
@@ -223,27 +247,28 @@ func TestLabelsAndAnnotationsFollowTheTemplate(t *testing.T) {
 
 	apply(nil, nil)
 	want := foreign()
-	Apply(want, newResource("payments"), nil, nil)
+	Apply(want, newResource("payments"), nil)
 	wantEqual(t, "the Secret, once the template is empty", secret, want)
 }
 
 func TestATemplateDoesNotOverrideOurOwnMarks(t *testing.T) {
-	secret := &corev1.Secret{}
+	secret := written(true, "token")
 	marks := []string{"app.kubernetes.io/managed-by", "theirs", "credentials.jupico.dev/managed-by", "theirs",
-		"credentials.jupico.dev/template-labels", "theirs", "credentials.jupico.dev/template-annotations", "theirs"}
+		"credentials.jupico.dev/ownership", "theirs", "credentials.jupico.dev/template-labels", "theirs", "credentials.jupico.dev/template-annotations", "theirs"}
 	resource := newResource("payments", withTemplate("", marks, marks))
-	Apply(secret, resource, nil, nil)
+	Apply(secret, resource, nil)
 	once := secret.DeepCopy()
 	wantEqual(t, "label", secret.Labels["app.kubernetes.io/managed-by"], "jupico-operator")
 	wantEqual(t, "annotation", secret.Annotations["credentials.jupico.dev/managed-by"], "payments")
-	Apply(secret, resource, nil, nil)
+	wantEqual(t, "keys", OwnershipOf(secret, resource).Keys, []string{"token"})
+	Apply(secret, resource, nil)
 	wantEqual(t, "the Secret, the next time", secret, once)
 }
 
 func TestASuccessorHasEverythingButAnIdentityAndFinalizers(t *testing.T) {
 	secret := foreign()
-	secret.UID, secret.Immutable = "1", new(true)
-	Apply(secret, newResource("payments", withTemplate("Opaque", nil, nil)), data("token", "t"), nil)
+	secret.Immutable = new(true)
+	Apply(secret, newResource("payments", withTemplate("Opaque", nil, nil)), data("token", "t"))
 	want := secret.DeepCopy()
 	want.UID, want.ResourceVersion, want.Finalizers, want.Immutable = "", "", nil, nil
 	wantEqual(t, "the successor", Successor(secret), want)
@@ -251,7 +276,9 @@ func TestASuccessorHasEverythingButAnIdentityAndFinalizers(t *testing.T) {
 
 func TestTheCreationPolicyDecidesOnTheOwner(t *testing.T) {
 	their := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "payments", UID: "1"}
-	ours, former := ourOwner("payments", uid), ourOwner("payments", "former")
+	ours, former, another := ourOwner("payments", uid), ourOwner("payments", "former"), ourOwner("another", "4")
+	blocking := ours
+	blocking.BlockOwnerDeletion = new(true)
 	owner := func(resource *v1alpha1.JupicoCredential) {
 		resource.Spec.Target.CreationPolicy = v1alpha1.CreationPolicyOwner
 	}
@@ -271,10 +298,14 @@ func TestTheCreationPolicyDecidesOnTheOwner(t *testing.T) {
 		{"Orphan adds none", orphan, owners{their}, owners{their}},
 		{"Orphan takes it away", orphan, owners{their, ours}, owners{their}},
 		{"Orphan takes the former one away", orphan, owners{former, their}, owners{their}},
+		{"Owner takes that of another resource away", owner, owners{another, their}, owners{their, ours}},
+		{"Orphan takes that of another resource away", orphan, owners{another, their}, owners{their}},
+		{"one that blocks the deletion is replaced", owner, owners{blocking, their}, owners{their, ours}},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
-			secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: slices.Clone(tc.present)}}
-			Apply(secret, newResource("payments", tc.policy), nil, nil)
+			secret := written(true)
+			secret.OwnerReferences = slices.Clone(tc.present)
+			Apply(secret, newResource("payments", tc.policy), nil)
 			wantEqual(t, "owners", secret.OwnerReferences, tc.want)
 		})
 	}
@@ -286,20 +317,8 @@ func TestARightOwnerIsLeftInItsPlace(t *testing.T) {
 	their := metav1.OwnerReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "payments", UID: "1"}
 	want := []metav1.OwnerReference{ours, their}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: slices.Clone(want)}}
-	Apply(secret, newResource("payments"), nil, nil)
+	Apply(secret, newResource("payments"), nil)
 	wantEqual(t, "owners", secret.OwnerReferences, want)
-}
-
-func TestTheOwnersOfACachedSecretAreNotTouched(t *testing.T) {
-	former := []metav1.OwnerReference{ourOwner("payments", "former"), {Name: "theirs"}}
-	shared := slices.Clone(former)
-	for _, secret := range []*corev1.Secret{
-		{ObjectMeta: metav1.ObjectMeta{OwnerReferences: shared}},
-		{ObjectMeta: metav1.ObjectMeta{OwnerReferences: shared[:1:2]}},
-	} {
-		Apply(secret, newResource("payments"), nil, nil)
-		wantEqual(t, "the slice that was given", shared, former)
-	}
 }
 
 func TestApplyingTwiceIsApplyingOnce(t *testing.T) {
@@ -310,9 +329,10 @@ func TestApplyingTwiceIsApplyingOnce(t *testing.T) {
 			t.Run(sentence+" "+policy, func(t *testing.T) {
 				secret, resource := start.DeepCopy(), newResource("payments", change)
 				content := data("token", "t", "url", baseURL)
-				Apply(secret, resource, content, nil)
+				first := Apply(secret, resource, content)
+				secret.UID = "5"
 				once := secret.DeepCopy()
-				Apply(secret, resource, content, slices.Sorted(maps.Keys(content)))
+				wantEqual(t, "what is ours", Apply(secret, resource, content), first)
 				wantEqual(t, "the Secret", secret, once)
 			})
 		}
@@ -320,24 +340,24 @@ func TestApplyingTwiceIsApplyingOnce(t *testing.T) {
 }
 
 func TestWhatWasChangedOfOursIsPutRight(t *testing.T) {
-	secret := &corev1.Secret{}
+	secret := written(true, "token")
 	resource := newResource("payments")
-	Apply(secret, resource, data("token", "t"), nil)
+	Apply(secret, resource, data("token", "t"))
 	want := secret.DeepCopy()
 	for key := range secret.Labels {
 		secret.Labels[key] = "changed"
 	}
-	secret.Annotations = nil
+	delete(secret.Annotations, v1alpha1.AnnotationManagedBy)
 	secret.OwnerReferences = nil
 	secret.Data = data("token", "changed")
-	Apply(secret, resource, data("token", "t"), []string{"token"})
+	Apply(secret, resource, data("token", "t"))
 	wantEqual(t, "the Secret", secret, want)
 }
 
 // A GitOps tool may take what has this label for its own, and prune it.
 func TestATargetIsLabelledAsNoInstanceOfAnApplication(t *testing.T) {
 	secret := &corev1.Secret{}
-	Apply(secret, newResource("payments"), nil, nil)
+	Apply(secret, newResource("payments"), nil)
 	if value, exists := secret.Labels["app.kubernetes.io/instance"]; exists {
 		t.Errorf("it is labelled as an instance of %q", value)
 	}
@@ -345,45 +365,8 @@ func TestATargetIsLabelledAsNoInstanceOfAnApplication(t *testing.T) {
 
 func TestNothingOfTheResourcesOwnMetadataIsCopied(t *testing.T) {
 	secret := &corev1.Secret{}
-	Apply(secret, newResource("payments"), nil, nil)
+	Apply(secret, newResource("payments"), nil)
 	if secret.Labels["of"] != "" || secret.Annotations["of"] != "" {
 		t.Errorf("got the labels %v and the annotations %v", secret.Labels, secret.Annotations)
 	}
-}
-
-func TestAReleasedSecretIsAsOthersLeftItButForItsData(t *testing.T) {
-	for sentence, resource := range map[string]*v1alpha1.JupicoCredential{
-		"by an owner":                  newResource("payments"),
-		"by one that leaves an orphan": newResource("payments", orphan),
-	} {
-		t.Run(sentence, func(t *testing.T) {
-			secret, want := foreign(), foreign()
-			Apply(secret, resource, data("token", "t"), nil)
-			Release(secret, "payments")
-			want.Data["token"] = []byte("t")
-			wantEqual(t, "the Secret", secret, want)
-		})
-	}
-}
-
-func TestAReleasedSecretKeepsWhatTheTemplateGaveIt(t *testing.T) {
-	secret := &corev1.Secret{}
-	Apply(secret, newResource("payments", withTemplate("", []string{"team", "a"}, []string{"note", "b"})), nil, nil)
-	Release(secret, "payments")
-	wantEqual(t, "labels", secret.Labels, map[string]string{"team": "a"})
-	wantEqual(t, "annotations", secret.Annotations, map[string]string{"note": "b"})
-}
-
-func TestReleaseTakesTheFormerOwnerAway(t *testing.T) {
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{
-		ourOwner("payments", "former"), ourOwner("another", uid),
-	}}}
-	Release(secret, "payments")
-	wantEqual(t, "owners", secret.OwnerReferences, []metav1.OwnerReference{ourOwner("another", uid)})
-}
-
-func TestASecretWithoutMetadataCanBeReleased(t *testing.T) {
-	secret := &corev1.Secret{Data: data("token", "t")}
-	Release(secret, "payments")
-	wantEqual(t, "data", secret.Data, data("token", "t"))
 }

@@ -168,7 +168,7 @@ func TestTheHostHasNoPort(t *testing.T) {
 func TestATemplateErrorSaysWhereAndWhat(t *testing.T) {
 	for _, tc := range []struct {
 		sentence, text string
-		line, column   int
+		line, column   int    // column 0: not known
 		problem        string // part of it
 	}{
 		{"range", "a\n b {{ range .Token }}{{ end }}", 2, 4, "{{ range }} cannot be used"},
@@ -178,7 +178,7 @@ func TestATemplateErrorSaysWhereAndWhat(t *testing.T) {
 		{"define", "a\n{{ define \"x\" }}b{{ end }}c", 2, 1, "{{ define }} and {{ block }} cannot be used"},
 		{"an empty define", `a {{ define "x" }}{{ end }}`, 1, 3, "{{ define }} and {{ block }} cannot be used"},
 		{"a define in our place", `{{ define "value" }}b{{ end }}`, 1, 1, "{{ define }} and {{ block }} cannot be used"},
-		{"a define beside us", `{{ define "value" }}b{{ end }}c`, 1, 22, "no template can be made of this"},
+		{"a define beside us", `{{ define "value" }}b{{ end }}c`, 1, 0, "this cannot be parsed"},
 		{"a variable", "{{ $x := .Token }}", 1, 4, "variables cannot be used"},
 		{"the root", "{{ $.Token }}", 1, 5, "variables cannot be used"},
 		{"a lone dot", "{{ . }}", 1, 4, "a lone dot cannot be used"},
@@ -186,13 +186,14 @@ func TestATemplateErrorSaysWhereAndWhat(t *testing.T) {
 		{"nil", "{{ eq .Name nil }}", 1, 13, "this cannot be used"},
 		{"a field of a pipeline", "{{ (upper .Name).Foo }}", 1, 17, "this cannot be used"},
 		{"an unknown value", "ä\nöü {{ .Foo }}", 2, 7, "the value .Foo is unknown: there are .Token, .Authorization, .Username"},
-		{"a field of a value", "{{ .Token.Foo }}", 1, 0, "the value .Token.Foo is unknown"},
+		{"a field of a value", "{{ .Token.Foo }}", 1, 10, "the value .Token.Foo is unknown"},
 		{"a value in another case", "{{ .token }}", 1, 4, "the value .token is unknown"},
 		{"an unknown value in a branch that is not taken", "{{ if false }}{{ .Foo }}{{ end }}", 1, 18, "the value .Foo is unknown"},
 		{"an unknown value in the other branch", "{{ if true }}{{ else }}{{ .Foo }}{{ end }}", 1, 27, "the value .Foo is unknown"},
 		{"an unknown value in a condition", "{{ if .Foo }}{{ end }}", 1, 7, "the value .Foo is unknown"},
 		{"an unknown value in parentheses", "{{ upper (lower .Foo) }}", 1, 17, "the value .Foo is unknown"},
-		{"a long name", "{{ ." + strings.Repeat("x", 100) + " }}", 1, 4, "the value ." + strings.Repeat("x", 40) + "… is unknown"},
+		{"a long name", "{{ ." + strings.Repeat("x", 100) + " }}", 1, 4, "the value ." + strings.Repeat("x", 40) + " is unknown"},
+		{"a long name of a function", "{{ " + strings.Repeat("x", 100) + " }}", 1, 4, `the function "` + strings.Repeat("x", 40) + `" is unknown`},
 		{"an unknown function", `{{ env "HOME" }}`, 1, 4, `the function "env" is unknown: there are and, b64enc, contains`},
 		{"printf, which allocates by a number", `{{ printf "%1000000000d" .Token }}`, 1, 4, `the function "printf" is unknown`},
 		{"index, slice, len, call, html, js, print, urlquery", `{{ index .Token }}`, 1, 4, `the function "index" is unknown`},
@@ -203,19 +204,19 @@ func TestATemplateErrorSaysWhereAndWhat(t *testing.T) {
 		{"no arguments", `{{ eq }}`, 1, 4, `the function "eq" takes at least 2, and is given 0`},
 		{"a function without arguments as an argument", `{{ upper trim }}`, 1, 10, `the function "trim" takes 1 argument, and is given 0`},
 		{"a value with an argument", `{{ .Token "x" }}`, 1, 4, "this is no function"},
-		{"a text that is piped into a text", `{{ "a" | "b" }}`, 1, 0, "no template can be made of this"},
+		{"a text that is piped into a text", `{{ "a" | "b" }}`, 1, 0, "this cannot be parsed"},
 		{"a pipe into a value", `{{ .Name | .Token }}`, 1, 12, "this is no function"},
 		{"a condition as text", `a {{ upper true }}`, 1, 12, "a function got something that it cannot work with"},
 		{"a comparison of unlike things", "\n {{ eq .Name true }}", 2, 5, "a function got something that it cannot work with"},
 
-		{"an action without an end", "a\nb {{ .Token }\nc", 2, 3, "no template can be made of this"},
-		{"an action without an end at the end", "{{ .Name }}\nb {{ .Token", 2, 3, "no template can be made of this"},
-		{"a quote without an end", "{{ .Name }}\n{{ \"a }}\n{{ .Name }}", 2, 1, "no template can be made of this"},
-		{"a condition without an end", "{{ if .Token }}a\nb", 1, 1, "no template can be made of this"},
-		{"an end without a condition", "a {{ .Name }} {{ end }} {{ .Name }}", 1, 15, "no template can be made of this"},
-		{"the third of four actions", `{{ "{{" }} {{ .Name }} {{ .Name ) }} {{ .Name }}`, 1, 24, "no template can be made of this"},
-		{"a break without a loop", "{{ break }}", 1, 1, "no template can be made of this"},
-		{"a variable that is unknown", "{{ $x }}", 1, 1, "no template can be made of this"},
+		{"an action without an end", "a\nb {{ .Token }\nc", 2, 0, "this cannot be parsed"},
+		{"an action without an end at the end", "{{ .Name }}\nb {{ .Token", 2, 0, "this cannot be parsed"},
+		{"a quote without an end", "{{ .Name }}\n{{ \"a }}\n{{ .Name }}", 2, 0, "this cannot be parsed"},
+		{"a condition without an end", "{{ if .Token }}a\nb", 2, 0, "this cannot be parsed"},
+		{"an end without a condition", "a {{ .Name }} {{ end }} {{ .Name }}", 1, 0, "this cannot be parsed"},
+		{"the third of four actions", `{{ "{{" }} {{ .Name }} {{ .Name ) }} {{ .Name }}`, 1, 0, "this cannot be parsed"},
+		{"a break without a loop", "{{ break }}", 1, 0, "this cannot be parsed"},
+		{"a variable that is unknown", "{{ $x }}", 1, 0, "this cannot be parsed"},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
 			_, err := renderOnce(templatedResource("a-key", "fine", "the-key", tc.text), proven(t))
@@ -223,13 +224,14 @@ func TestATemplateErrorSaysWhereAndWhat(t *testing.T) {
 			if !ok {
 				t.Fatalf("got %v", err)
 			}
-			if got.Key != "the-key" || got.Line != tc.line || tc.column > 0 && got.Column != tc.column {
+			if got.Key != "the-key" || got.Line != tc.line || got.Column != tc.column {
 				t.Errorf("it is of %s:%d:%d, want %d:%d", got.Key, got.Line, got.Column, tc.line, tc.column)
 			}
 			if !strings.HasPrefix(got.Problem, tc.problem) {
 				t.Errorf("the problem is %q", got.Problem)
 			}
-			if !strings.Contains(err.Error(), fmt.Sprintf(`key "the-key", line %d`, tc.line)) {
+			where := fmt.Sprintf(`template of key "the-key", line %d, column %d: `, tc.line, tc.column)
+			if !strings.HasPrefix(err.Error(), strings.Replace(where, ", column 0", "", 1)) {
 				t.Errorf("the error is %q", err)
 			}
 		})
@@ -246,17 +248,22 @@ func TestNoFunctionOfTheEngineIsKnownThatIsNotOnTheList(t *testing.T) {
 	}
 }
 
-func TestEveryFunctionOnTheListIsThere(t *testing.T) {
-	m := &meter{}
-	for name := range arities {
-		_, isOurs := m.functions()[name]
+func TestEveryFunctionOnTheListIsTheEnginesOrOurs(t *testing.T) {
+	ours := (&meter{}).functions()
+	for name := range functions {
+		_, isOurs := ours[name]
 		if isEngines := strings.Contains(" and or not eq ne ", " "+name+" "); isOurs == isEngines {
 			t.Errorf("%s is ours: %t", name, isOurs)
 		}
 	}
-	for name := range m.functions() {
-		if _, listed := arities[name]; !listed {
-			t.Errorf("%s is not on the list", name)
+}
+
+func TestOneOfSeveralProblemsIsAlwaysTheSame(t *testing.T) {
+	text := `{{ define "b" }}{{ end }}{{ define "a" }}{{ end }}{{ define "c" }}{{ end }}`
+	_, want := Compile(templatedResource("key", text))
+	for range 50 {
+		if _, err := Compile(templatedResource("key", text)); err == nil || err.Error() != want.Error() {
+			t.Fatalf("got %v, after %v", err, want)
 		}
 	}
 }
@@ -318,7 +325,8 @@ func TestWhatIsMadeIsBounded(t *testing.T) {
 			began := time.Now()
 			_, err := renderOnce(templatedResource(tc.templates...), p)
 			got, ok := errors.AsType[*TemplateError](err)
-			if !ok || !strings.HasPrefix(got.Problem, "this makes too much: a value may have 64 KiB") || got.Key != tc.key {
+			if !ok || !strings.HasPrefix(got.Problem, "this makes too much: a value may have 64 KiB") ||
+				got.Key != tc.key || got.Line != 1 {
 				t.Errorf("got %v", err)
 			}
 			if took := time.Since(began); took > 5*time.Second {
@@ -332,6 +340,14 @@ func TestWhatIsMadeIsBounded(t *testing.T) {
 			t.Errorf("got %d keys, %v", len(got), err)
 		}
 	})
+}
+
+func TestReplaceDoesNotMakeWhatIsTooMuch(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	if replace([]string{"x", long, long}) != nil || replace([]string{"", long, long}) != nil {
+		t.Error("it made a million bytes")
+	}
+	wantEqual(t, "a shorter result", replace([]string{long, "", long + "y"}), any("y"))
 }
 
 func TestTheSamplesMakeTheFilesThatTheyShow(t *testing.T) {
@@ -397,7 +413,7 @@ func TestTheReadmeListsEveryValueAndFunction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range arities {
+	for name := range functions {
 		if !strings.Contains(string(readme), "`"+name) {
 			t.Errorf("README.md does not tell of the function %s", name)
 		}
@@ -434,7 +450,7 @@ func FuzzTemplatesAreBoundedAndTheirErrorsHoldNoValue(f *testing.F) {
 		if !ok {
 			t.Fatalf("got %v", err)
 		}
-		if problem.Line < 1 || problem.Line > 1+strings.Count(text, "\n") || problem.Column < 1 ||
+		if problem.Line < 1 || problem.Line > 1+strings.Count(text, "\n") || problem.Column < 0 ||
 			problem.Column > 1+len(text) {
 			t.Fatalf("it is at %d:%d of %q", problem.Line, problem.Column, text)
 		}

@@ -20,12 +20,12 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// application is a pod that mounts a target as the README says, and calls the API with what it mounted.
+// application is a pod that mounts a target as the README says, and calls the API with the mounted token.
 type application struct {
 	namespace, name string
 }
 
-// call is a line of its log.
+// call is one line in the log of an application.
 type call struct {
 	Number int
 	Seen   time.Time
@@ -33,7 +33,7 @@ type call struct {
 	Error  string
 }
 
-// startApplication starts one, with the volume of the README.
+// startApplication starts an application with the volume from the README.
 func startApplication(ctx context.Context, namespace, name, target string) *application {
 	GinkgoHelper()
 	var pod corev1.Pod
@@ -54,7 +54,7 @@ func startApplication(ctx context.Context, namespace, name, target string) *appl
 	return &application{namespace: namespace, name: name}
 }
 
-// calls are those that it made.
+// calls returns the calls that the application has made.
 func (a *application) calls(ctx context.Context) []call {
 	stream, err := clientset.CoreV1().Pods(a.namespace).GetLogs(a.name, &corev1.PodLogOptions{}).Stream(ctx)
 	if err != nil {
@@ -70,7 +70,8 @@ func (a *application) calls(ctx context.Context) []call {
 	return calls
 }
 
-// hasCalled waits until it made that many calls, the last of them accepted, and returns when it saw the file change.
+// hasCalled waits until the application has made that many calls and the last one was accepted. It returns the time
+// when the application saw the file change for that call.
 func (a *application) hasCalled(ctx context.Context, number int) time.Time {
 	GinkgoHelper()
 	var calls []call
@@ -84,7 +85,7 @@ func (a *application) hasCalled(ctx context.Context, number int) time.Time {
 	return last.Seen
 }
 
-// neverRestarted says that it is the same process as at first.
+// neverRestarted checks that the application is still the process that was started.
 func (a *application) neverRestarted(ctx context.Context) {
 	GinkgoHelper()
 	var pod corev1.Pod

@@ -56,12 +56,13 @@ func createNamespace(ctx context.Context, name string) {
 	Expect(client.IgnoreAlreadyExists(k8s.Create(ctx, namespace))).To(Succeed())
 }
 
+// rolledOut waits until the deployment is rolled out.
 func rolledOut(ctx context.Context, namespace, deployment string) {
 	GinkgoHelper()
 	kubectl(ctx, "--namespace="+namespace, "rollout", "status", "--timeout=120s", "deployment/"+deployment)
 }
 
-// operatorPods are those that are not on their way out.
+// operatorPods returns the operator's pods, without those that are being deleted.
 func operatorPods(ctx context.Context) []corev1.Pod {
 	GinkgoHelper()
 	var list corev1.PodList
@@ -76,7 +77,8 @@ func operatorPods(ctx context.Context) []corev1.Pod {
 	return pods
 }
 
-// leader is the identity in the lease: the pod's name, and a suffix for each process.
+// leader returns the identity in the lease, and the pod's name, which the identity begins with. The rest of the
+// identity is different for each process.
 func leader(ctx context.Context) (identity, pod string) {
 	GinkgoHelper()
 	var lease coordinationv1.Lease
@@ -86,7 +88,7 @@ func leader(ctx context.Context) (identity, pod string) {
 	return identity, pod
 }
 
-// killer is a pod that sees the processes of the node.
+// killer is a pod that can see and kill the processes of the node.
 const killer = "killer"
 
 // startKiller starts the killer on a node.
@@ -115,14 +117,14 @@ func stopKiller(ctx context.Context) {
 	kubectl(ctx, "--namespace="+emulatorNamespace, "delete", "--now", "--ignore-not-found", "pod", killer)
 }
 
-// clientIn runs a command of the client in a pod.
+// clientIn runs a command of the client program in a pod.
 func clientIn(ctx context.Context, namespace, pod string, args ...string) string {
 	GinkgoHelper()
 	command := append([]string{"--namespace=" + namespace, "exec", pod, "--container=client", "--", clientProgram}, args...)
 	return kubectl(ctx, command...)
 }
 
-// workingSets are the working sets of a namespace's pods, as the kubelet says.
+// workingSets returns the working set of each pod in a namespace, in bytes, as the kubelet reports it.
 func workingSets(ctx context.Context, namespace string) map[string]float64 {
 	GinkgoHelper()
 	sets := map[string]float64{}
@@ -146,5 +148,5 @@ func workingSets(ctx context.Context, namespace string) map[string]float64 {
 	return sets
 }
 
-// since is how long ago something began.
+// since formats the time that has passed since begin.
 func since(begin time.Time) string { return seconds(time.Since(begin)) }

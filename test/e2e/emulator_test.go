@@ -26,15 +26,15 @@ const (
 	caConfigMap       = "emulator-ca"
 )
 
-// emulatorPod is the emulator's pod; emulatorCA is the certificate that it made when it started.
+// emulatorPod is the name of the emulator's pod. emulatorCA is the CA certificate that it made when it started.
 var emulatorPod, emulatorCA string
 
 var dnsKey = client.ObjectKey{Namespace: "kube-system", Name: "coredns"}
 
-// rewrite has the cluster's DNS answer with the emulator for the sandbox.
+// rewrite makes the cluster's DNS resolve the sandbox to the emulator.
 const rewrite = "    rewrite name exact " + sandboxHost + " emulator." + emulatorNamespace + ".svc.cluster.local\n"
 
-// startEmulator has the emulator answer for the sandbox throughout the cluster.
+// startEmulator starts the emulator, and makes it answer for the sandbox in the whole cluster.
 func startEmulator(ctx context.Context) {
 	GinkgoHelper()
 	createNamespace(ctx, emulatorNamespace)
@@ -92,7 +92,7 @@ spec:
 	})
 }
 
-// restoreDNS takes the rewriting out again.
+// restoreDNS removes the rewrite.
 func restoreDNS(ctx context.Context) {
 	GinkgoHelper()
 	changeDNS(ctx, func(corefile string) string { return strings.ReplaceAll(corefile, rewrite, "") })
@@ -107,13 +107,13 @@ func changeDNS(ctx context.Context, change func(string) string) {
 		return
 	}
 	Expect(k8s.Update(ctx, &config)).To(Succeed())
-	// Quicker than to wait until it reads its file again.
+	// A restart is faster than waiting until CoreDNS reads its file again.
 	kubectl(ctx, "--namespace=kube-system", "rollout", "restart", "deployment/coredns")
 	rolledOut(ctx, "kube-system", "coredns")
 }
 
-// steer sends a command to the emulator's admin API, which answers to its own pod only.
-func steer(ctx context.Context, path string, body any) {
+// sendCommand sends a command to the emulator's admin API. Only the emulator's own pod can reach that API.
+func sendCommand(ctx context.Context, path string, body any) {
 	GinkgoHelper()
 	content, err := json.Marshal(body)
 	Expect(err).NotTo(HaveOccurred())
@@ -122,14 +122,14 @@ func steer(ctx context.Context, path string, body any) {
 
 type object = map[string]any
 
-// addKey makes a key that the emulator accepts.
+// addKey adds a key that the emulator accepts.
 func addKey(ctx context.Context, key string) {
 	GinkgoHelper()
 	secrets = append(secrets, key)
-	steer(ctx, "/keys", object{"token": key})
+	sendCommand(ctx, "/keys", object{"token": key})
 }
 
-// trustEmulator puts the emulator's CA into a namespace, for spec.endpoint.caConfigMapRef.
+// trustEmulator puts a ConfigMap with the emulator's CA into a namespace, for spec.endpoint.caConfigMapRef.
 func trustEmulator(ctx context.Context, namespace string) {
 	GinkgoHelper()
 	config := &corev1.ConfigMap{Data: map[string]string{"ca.crt": emulatorCA}}

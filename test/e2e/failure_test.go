@@ -20,13 +20,13 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 )
 
-// secrets are the credentials that the tests made up, and the published password with the tokens that it makes.
+// secrets are the credentials of the tests, and the published password with its tokens.
 var secrets = []string{
 	"V8m!xP#l2Qz3", "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXoz", "ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXozCg==",
 }
 
-// written are the forms in which a secret is found in manifests and logs.
-func written(secret string) []string {
+// encodings returns the forms in which a secret may be in manifests and logs.
+func encodings(secret string) []string {
 	forms := []string{secret}
 	for _, text := range []string{secret, "Basic " + secret} {
 		forms = append(forms, base64.StdEncoding.EncodeToString([]byte(text)))
@@ -34,11 +34,11 @@ func written(secret string) []string {
 	return forms
 }
 
-// redact takes credentials out of a text: the longest first, since one may begin with another.
+// redact removes credentials from a text. It begins with the longest, because one may begin with another.
 func redact(text string) string {
 	var forms []string
 	for _, secret := range secrets {
-		forms = append(forms, written(secret)...)
+		forms = append(forms, encodings(secret)...)
 	}
 	slices.SortFunc(forms, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, form := range forms {
@@ -47,19 +47,19 @@ func redact(text string) string {
 	return text
 }
 
-// A failed scenario leaves everything that helps to see why in bin/e2e, and the most telling part of it in the output.
+// A failed scenario saves everything that may explain the failure in bin/e2e, and prints the most useful part.
 var _ = JustAfterEach(func(ctx context.Context) {
 	if !CurrentSpecReport().Failed() || k8s == nil {
 		return
 	}
 	name := regexp.MustCompile(`\W+`).ReplaceAllString(CurrentSpecReport().LeafNodeText, "-")
 	directory := filepath.Join(root, "bin", "e2e", time.Now().UTC().Format("150405-")+name[:min(len(name), 60)])
-	fmt.Printf("\nLogs, events and YAML of everything are in %s. The last of them:\n%s\n", directory,
-		leaveEverything(ctx, directory))
+	fmt.Printf("\nLogs, events and the YAML of everything are in %s. The last part:\n%s\n", directory,
+		saveDiagnostics(ctx, directory))
 })
 
-// leaveEverything writes what helps to see why something failed into a directory, and returns the most telling part.
-func leaveEverything(ctx context.Context, directory string) string {
+// saveDiagnostics writes everything that may explain a failure to a directory, and returns the most useful part.
+func saveDiagnostics(ctx context.Context, directory string) string {
 	if err := os.MkdirAll(directory, 0o750); err != nil {
 		return err.Error()
 	}
@@ -81,7 +81,7 @@ func leaveEverything(ctx context.Context, directory string) string {
 	dump("operator-previous.log", "--namespace="+operatorNamespace, "logs",
 		"--selector=control-plane=controller-manager", "--prefix", "--previous", "--tail=2000")
 	dump("emulator.log", "--namespace="+emulatorNamespace, "logs", "deployment/emulator", "--all-containers")
-	// Names, types and keys with their lengths, and no values.
+	// This shows names, types, keys and lengths, but no values.
 	dump("secrets.txt", "describe", "secrets", "--all-namespaces")
 	dump("cluster.yaml", "get",
 		"all,configmaps,leases,poddisruptionbudgets", "--all-namespaces", "--output=yaml")

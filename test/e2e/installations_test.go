@@ -33,7 +33,7 @@ var _ = Describe("Upgraded from the previous manifest", Ordered, func() {
 
 	keepsWorking := func(ctx context.Context, version string, calls int) {
 		GinkgoHelper()
-		Expect(kept.target(ctx).ResourceVersion).To(Equal(target.ResourceVersion), "nothing changed, so nothing is written")
+		Expect(kept.target(ctx).ResourceVersion).To(Equal(target.ResourceVersion), "nothing changed, so the target must not be written")
 		kept.rotate(ctx, "main", version)
 		kept.delivers(ctx, kept.token("main", version))
 		target = kept.target(ctx)
@@ -59,7 +59,7 @@ var _ = Describe("Upgraded from the previous manifest", Ordered, func() {
 		keepsWorking(ctx, "upgraded", 2)
 	})
 
-	It("keeps them when it is downgraded again", func(ctx context.Context) {
+	It("keeps them in a downgrade too", func(ctx context.Context) {
 		installManifest(ctx, "test/e2e/testdata/previous.yaml")
 		keepsWorking(ctx, "downgraded", 3)
 	})
@@ -70,7 +70,7 @@ func helm(ctx context.Context, args ...string) {
 	GinkgoHelper()
 	cmd := exec.CommandContext(ctx, os.Getenv("HELM"), args...)
 	cmd.Dir = root
-	// Not the user's own settings, nor their repositories.
+	// Helm must not use the user's settings and repositories.
 	cmd.Env = append(os.Environ(), "HELM_CONFIG_HOME="+helmHome, "HELM_CACHE_HOME="+helmHome, "HELM_DATA_HOME="+helmHome)
 	output, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), redact(string(output)))
@@ -92,7 +92,7 @@ var _ = Describe("Installed from the Helm chart", Ordered, func() {
 		trustEmulator(ctx, testNamespace)
 	})
 
-	It("installs where Pod Security is restricted", func(ctx context.Context) {
+	It("installs into a namespace with restricted Pod Security", func(ctx context.Context) {
 		createNamespace(ctx, operatorNamespace)
 		kubectl(ctx, "label", "namespace", operatorNamespace, "pod-security.kubernetes.io/enforce=restricted")
 		begin := time.Now()
@@ -101,7 +101,7 @@ var _ = Describe("Installed from the Helm chart", Ordered, func() {
 		Expect(operatorPods(ctx)).To(HaveLen(2))
 	})
 
-	It("delivers to a running pod, and rotates there", func(ctx context.Context) {
+	It("delivers a rotated key to a running pod", func(ctx context.Context) {
 		charted.create(ctx, "Sandbox", "Owner")
 		app = startApplication(ctx, testNamespace, "app", charted.targetKey().Name)
 		app.hasCalled(ctx, 1)
@@ -110,7 +110,7 @@ var _ = Describe("Installed from the Helm chart", Ordered, func() {
 		app.neverRestarted(ctx)
 	})
 
-	It("is upgraded with other values without a write to the target", func(ctx context.Context) {
+	It("does not write the target when it is upgraded with other values", func(ctx context.Context) {
 		before := charted.target(ctx).ResourceVersion
 		helm(ctx, "upgrade", "jupico-operator", "dist/chart", "--namespace="+operatorNamespace, "--wait", "--timeout=120s",
 			"--reuse-values", "--set=extraArgs={--check-qps=40}")
@@ -122,7 +122,7 @@ var _ = Describe("Installed from the Helm chart", Ordered, func() {
 		Expect(charted.target(ctx).ResourceVersion).To(Equal(before))
 	})
 
-	It("is uninstalled without touching CRD, resources, targets and pods", func(ctx context.Context) {
+	It("keeps the CRD, resources, targets and pods when it is uninstalled", func(ctx context.Context) {
 		before := charted.target(ctx).ResourceVersion
 		helm(ctx, "uninstall", "jupico-operator", "--namespace="+operatorNamespace, "--wait", "--timeout=120s")
 		Expect(operatorPods(ctx)).To(BeEmpty())
@@ -147,16 +147,16 @@ var _ = Describe("Installed for one namespace", Ordered, func() {
 		rolledOut(ctx, operatorNamespace, operatorDeployment)
 	})
 
-	It("works there, and nowhere else", func(ctx context.Context) {
-		outside.apply(ctx, "Sandbox", "Owner") // the older one of the two
+	It("works only there", func(ctx context.Context) {
+		outside.apply(ctx, "Sandbox", "Owner") // first, so that it is the older of the two
 		inside.create(ctx, "Sandbox", "Owner")
 		Expect(outside.get(ctx).Status.Conditions).To(BeEmpty())
 	})
 
-	It("may not see other namespaces", func(ctx context.Context) {
+	It("may not read other namespaces", func(ctx context.Context) {
 		for namespace, want := range map[string]string{shopNamespace: "yes", testNamespace: "no", operatorNamespace: "no"} {
 			for _, verb := range []string{"list", "get", "create"} {
-				// It exits with 1 when the answer is no.
+				// kubectl exits with 1 if the answer is no.
 				answer, _ := tryKubectl(ctx, "", "--namespace="+namespace, "auth", "can-i", verb, "secrets",
 					"--as=system:serviceaccount:"+operatorNamespace+":"+operatorDeployment)
 				Expect(strings.TrimSpace(answer)).To(Equal(want), "%s secrets in %s", verb, namespace)

@@ -17,7 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// document is a page for users, whose commands and manifests are to be typed as they stand.
+// document is a page for users. Its commands and manifests must work exactly as they are.
 type document string
 
 func readme() document {
@@ -27,7 +27,7 @@ func readme() document {
 	return document(content)
 }
 
-// block is the first block of a language below a heading.
+// block returns the first code block in the given language below a heading.
 func (d document) block(heading, language string) string {
 	GinkgoHelper()
 	_, section, found := strings.Cut(string(d), "\n"+heading+"\n")
@@ -40,28 +40,28 @@ func (d document) block(heading, language string) string {
 	return block + "\n"
 }
 
-// typeAll types each command of a console block, and compares what it answers, ages and widths of columns apart.
-func typeAll(ctx context.Context, directory, block string) {
+// runConsole runs each command of a console block, and compares its output, except for ages and the widths of columns.
+func runConsole(ctx context.Context, directory, block string) {
 	GinkgoHelper()
 	var command, want string
-	check := func() {
+	runLast := func() {
 		if command != "" {
-			Expect(normal(typed(ctx, directory, command))).To(Equal(normal(want)), command)
+			Expect(normal(runCommand(ctx, directory, command))).To(Equal(normal(want)), command)
 		}
 	}
 	for line := range strings.Lines(block) {
 		if next, isCommand := strings.CutPrefix(line, "$ "); isCommand {
-			check()
+			runLast()
 			command, want = next, ""
 			continue
 		}
 		want += line
 	}
-	check()
+	runLast()
 }
 
-// typed types a command into a shell.
-func typed(ctx context.Context, directory, command string) string {
+// runCommand runs a command in a shell, and returns its output.
+func runCommand(ctx context.Context, directory, command string) string {
 	GinkgoHelper()
 	cmd := exec.CommandContext(ctx, "bash", "-ec", command)
 	cmd.Dir = directory
@@ -76,6 +76,7 @@ var (
 	space = regexp.MustCompile(` +`)
 )
 
+// normal replaces ages, and runs of spaces, by a fixed text.
 func normal(output string) string {
 	return space.ReplaceAllString(age.ReplaceAllString(strings.TrimSpace(output), "AGE"), " ")
 }

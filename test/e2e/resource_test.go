@@ -20,7 +20,7 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// resource is a JupicoCredential with what belongs to it. Its sources are API keys, one Secret for each entry.
+// resource is a JupicoCredential with its sources and its target. Each entry has a Secret with an API key.
 type resource struct {
 	namespace, name string
 	entries         []string
@@ -65,7 +65,7 @@ spec:
 	apply(ctx, manifest.String())
 }
 
-// token is the version of a key.
+// token returns a version of an entry's key.
 func (r *resource) token(entry, version string) string {
 	return strings.Join([]string{"e2e", r.namespace, r.name, entry, version}, "-")
 }
@@ -87,7 +87,7 @@ func (r *resource) writeSource(ctx context.Context, entry, token string) {
 	Expect(k8s.Create(ctx, source)).To(Succeed())
 }
 
-// rotate makes a new key and puts it into the source, and returns when.
+// rotate adds a new key and writes it to the source. It returns the time before the write.
 func (r *resource) rotate(ctx context.Context, entry, version string) time.Time {
 	GinkgoHelper()
 	token := r.token(entry, version)
@@ -97,7 +97,7 @@ func (r *resource) rotate(ctx context.Context, entry, version string) time.Time 
 	return begin
 }
 
-// requestCheck asks for a check now.
+// requestCheck requests a check now.
 func (r *resource) requestCheck(ctx context.Context) {
 	GinkgoHelper()
 	kubectl(ctx, "--namespace="+r.namespace, "annotate", "--overwrite", "jcred", r.name,
@@ -111,7 +111,7 @@ func (r *resource) get(ctx context.Context) *v1alpha1.JupicoCredential {
 	return &credential
 }
 
-// becomes waits for a condition.
+// becomes waits until a condition has the status and the reason.
 func (r *resource) becomes(ctx context.Context, condition, status, reason string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
@@ -131,13 +131,13 @@ func (r *resource) target(ctx context.Context) *corev1.Secret {
 	return &target
 }
 
-// delivers waits until the target holds a token, and does not show it.
+// delivers waits until the target has the token. It does not print the token.
 func (r *resource) delivers(ctx context.Context, token string) {
 	GinkgoHelper()
 	Eventually(func(g Gomega) {
 		var target corev1.Secret
 		g.Expect(k8s.Get(ctx, r.targetKey(), &target)).To(Succeed())
-		same := string(target.Data["token"]) == token // a matcher would show both
-		g.Expect(same).To(BeTrue(), "the target holds another token")
+		same := string(target.Data["token"]) == token // a matcher would print both
+		g.Expect(same).To(BeTrue(), "the target has another token")
 	}).WithContext(ctx).WithPolling(20 * time.Millisecond).Should(Succeed())
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the end-to-end tests, with the images that `make e2e` has built: in the cluster that KUBECONFIG points at, or else
-# in that of hack/cluster, which is left for the next run.
+# Runs the end-to-end tests with the images that `make e2e` has built. It uses the cluster that KUBECONFIG points at, or
+# else that of hack/cluster, which stays up for the next run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -8,20 +8,20 @@ heading() { printf '\n==> %s\n' "$1"; }
 
 archives=("$IMAGES"/jupico-operator.tar "$IMAGES"/jupico-emulator.tar "$IMAGES"/jupico-e2e.tar)
 if [ -n "${KUBECONFIG:-}" ]; then
-  heading "The cluster of KUBECONFIG"
+  heading "Using the cluster of KUBECONFIG"
   if [ -n "${E2E_LOAD:-}" ]; then
     for archive in "${archives[@]}"; do $E2E_LOAD "$archive"; done
   else
-    echo "Its nodes must have the images, or be able to pull them; see E2E_LOAD in CONTRIBUTING.md."
+    echo "Its nodes must have the images or be able to pull them: see E2E_LOAD in CONTRIBUTING.md."
   fi
   kubectl=$E2E_KUBECTL
 else
-  heading "A cluster on this machine (7 to 12 min on two cold cores, seconds when it is up)"
+  heading "Starting a cluster on this machine (7 to 12 min on two cold cores, seconds if it is up)"
   "$MAKE" --no-print-directory cluster-up
   KUBECONFIG=$CLUSTER/state/admin.kubeconfig
   "$CLUSTER/cluster" --dir="$CLUSTER" load "${archives[@]}"
   kubectl=$(hack/controlplane/ensure.sh | tail -n 1)/kubectl
-  export E2E_REPLACE=1 # it is nobody else's
+  export E2E_REPLACE=1 # this cluster belongs to nobody else
 fi
 
 heading "End-to-end tests (4 to 6 min)"

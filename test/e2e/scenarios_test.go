@@ -28,12 +28,12 @@ import (
 )
 
 const (
-	shopNamespace = "shop" // the README's
+	shopNamespace = "shop" // the namespace in the README
 	testNamespace = "jupico-e2e-apps"
 	rotations     = 20
 )
 
-// namespaces are those that scenarios make.
+// namespaces are the namespaces that scenarios make.
 var namespaces = []string{shopNamespace, testNamespace}
 
 var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
@@ -47,7 +47,7 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		begin := time.Now()
 		install := strings.TrimSpace(readme().block("## Install on a cluster", "sh"))
 		for command := range strings.SplitSeq(install, "\n") {
-			typed(ctx, root, command)
+			runCommand(ctx, root, command)
 		}
 		figure("kubectl apply to the operator's rollout", "%s", since(begin))
 		Expect(operatorPods(ctx)).To(HaveLen(2))
@@ -56,38 +56,38 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		}
 	})
 
-	It("makes the README's first resource ready, typed as it stands", func(ctx context.Context) {
-		// The emulator answers for the sandbox, so its CA has to be one that the operator's pods trust.
+	It("makes the README's first resource ready with the README's commands", func(ctx context.Context) {
+		// The emulator answers for the sandbox, so the operator's pods must trust its CA.
 		trustEmulatorInOperator(ctx)
 		directory := GinkgoT().TempDir()
 		manifest := readme().block("## A first resource", "yaml")
 		Expect(os.WriteFile(filepath.Join(directory, "first.yaml"), []byte(manifest), 0o600)).To(Succeed())
 		begin := time.Now()
-		typeAll(ctx, directory, readme().block("## A first resource", "console"))
+		runConsole(ctx, directory, readme().block("## A first resource", "console"))
 		figure("the README's first resource, all commands", "%s", since(begin))
 	})
 
-	It("starts the README's pod, which calls the API with what it mounted", func(ctx context.Context) {
+	It("starts the README's pod, which calls the API with the mounted token", func(ctx context.Context) {
 		trustEmulator(ctx, shopNamespace)
 		shop := startApplication(ctx, shopNamespace, "app", "payments-jupico")
 		shop.hasCalled(ctx, 1)
 	})
 
-	It("reports the sandbox's reset, and its way back", func(ctx context.Context) {
+	It("reports a reset of the sandbox, and its end", func(ctx context.Context) {
 		payments := &resource{namespace: shopNamespace, name: "payments"}
 		before := payments.target(ctx).ResourceVersion
-		steer(ctx, "/wipe", nil)
+		sendCommand(ctx, "/wipe", nil)
 		payments.requestCheck(ctx)
 		begin := time.Now()
 		payments.becomes(ctx, v1alpha1.ConditionReady, "False", v1alpha1.ReasonSandboxReset)
 		figure("check request to SandboxReset", "%s", since(begin))
-		Expect(payments.target(ctx).ResourceVersion).To(Equal(before), "a rejection never touches the target")
-		steer(ctx, "/reset", nil)
+		Expect(payments.target(ctx).ResourceVersion).To(Equal(before), "a rejection must not change the target")
+		sendCommand(ctx, "/reset", nil)
 		payments.requestCheck(ctx)
 		payments.becomes(ctx, v1alpha1.ConditionReady, "True", "Accepted")
 	})
 
-	It("brings 20 rotations into a running pod, without a restart", func(ctx context.Context) {
+	It("delivers 20 rotations to a running pod without a restart", func(ctx context.Context) {
 		kubectl(ctx, "--namespace="+operatorNamespace, "rollout", "undo", "deployment/"+operatorDeployment)
 		rolledOut(ctx, operatorNamespace, operatorDeployment)
 		createNamespace(ctx, testNamespace)
@@ -95,32 +95,32 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		rotated.create(ctx, "Sandbox", "Owner")
 		app = startApplication(ctx, testNamespace, "app", rotated.targetKey().Name)
 		app.hasCalled(ctx, 1)
-		var written, mounted []time.Duration
+		var toTarget, toPod []time.Duration
 		for i := 1; i <= rotations; i++ {
 			begin := rotated.rotate(ctx, "main", strconv.Itoa(i))
 			rotated.delivers(ctx, rotated.token("main", strconv.Itoa(i)))
-			written = append(written, time.Since(begin))
+			toTarget = append(toTarget, time.Since(begin))
 			seen := app.hasCalled(ctx, 1+i)
-			mounted = append(mounted, seen.Sub(begin))
+			toPod = append(toPod, seen.Sub(begin))
 		}
 		app.neverRestarted(ctx)
-		slices.Sort(written)
-		slices.Sort(mounted)
+		slices.Sort(toTarget)
+		slices.Sort(toPod)
 		figure("rotation, source edited to target written: median, maximum of 20", "%s, %s",
-			seconds((written[9]+written[10])/2), seconds(written[19]))
-		figure("rotation, source edited to file in the running pod: median, maximum", "%s, %s (the kubelet looks each "+
-			"1 to 1.5 s in hack/cluster, and each 60 to 90 s by default)",
-			seconds((mounted[9]+mounted[10])/2), seconds(mounted[19]))
-	}, NodeTimeout(40*time.Minute)) // where the kubelet looks every 90 s only
+			seconds((toTarget[9]+toTarget[10])/2), seconds(toTarget[19]))
+		figure("rotation, source edited to file in the running pod: median, maximum", "%s, %s (the kubelet syncs "+
+			"every 1 to 1.5 s in hack/cluster, and every 60 to 90 s by default)",
+			seconds((toPod[9]+toPod[10])/2), seconds(toPod[19]))
+	}, NodeTimeout(40*time.Minute)) // in case the kubelet syncs only every 90 s
 
-	It("says Revoked when a key is revoked, and keeps the target", func(ctx context.Context) {
+	It("reports Revoked when a key is revoked, and keeps the target", func(ctx context.Context) {
 		key := rotated.token("main", strconv.Itoa(rotations))
 		before := rotated.target(ctx).ResourceVersion
-		steer(ctx, "/revoke", object{"name": key})
+		sendCommand(ctx, "/revoke", object{"name": key})
 		rotated.requestCheck(ctx)
 		rotated.becomes(ctx, v1alpha1.ConditionReady, "False", v1alpha1.ReasonRevoked)
 		Expect(rotated.target(ctx).ResourceVersion).To(Equal(before))
-		steer(ctx, "/restore", object{"name": key})
+		sendCommand(ctx, "/restore", object{"name": key})
 		rotated.requestCheck(ctx)
 		rotated.becomes(ctx, v1alpha1.ConditionReady, "True", "Accepted")
 	})
@@ -130,7 +130,7 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		pair.becomes(ctx, v1alpha1.ConditionRedundant, "True", v1alpha1.ReasonBothAccepted)
 		pairApp = startApplication(ctx, testNamespace, "pair-app", pair.targetKey().Name)
 		pairApp.hasCalled(ctx, 1)
-		steer(ctx, "/revoke", object{"name": pair.token("first", "0")})
+		sendCommand(ctx, "/revoke", object{"name": pair.token("first", "0")})
 		begin := time.Now()
 		pair.requestCheck(ctx)
 		pair.becomes(ctx, v1alpha1.ConditionReady, "True", v1alpha1.ReasonFailedOver)
@@ -140,7 +140,7 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		figure("revocation to the standby key in the running pod", "%s", seconds(seen.Sub(begin)))
 	})
 
-	It("puts drift right", func(ctx context.Context) {
+	It("corrects drift", func(ctx context.Context) {
 		want := rotated.target(ctx)
 		token := string(want.Data["token"])
 		changed := want.DeepCopy()
@@ -148,14 +148,14 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		begin := time.Now()
 		Expect(k8s.Update(ctx, changed)).To(Succeed())
 		rotated.delivers(ctx, token)
-		figure("drift, edited to put right", "%s", since(begin))
+		figure("drift, edited to corrected", "%s", since(begin))
 		begin = time.Now()
 		Expect(k8s.Delete(ctx, rotated.target(ctx))).To(Succeed())
 		rotated.delivers(ctx, token)
-		figure("drift, deleted to back", "%s", since(begin))
+		figure("drift, deleted to created again", "%s", since(begin))
 	})
 
-	It("serves metrics to whom the cluster lets read them", func(ctx context.Context) {
+	It("serves metrics only to clients that may read them", func(ctx context.Context) {
 		Expect(scrape(ctx, "nobody", false)).To(HavePrefix("401\n"))
 		Expect(scrape(ctx, "nobody", true)).To(HavePrefix("403\n"))
 		kubectl(ctx, "create", "clusterrolebinding", metricsBinding, "--clusterrole=jupico-operator-metrics-reader",
@@ -163,7 +163,7 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		Expect(scrape(ctx, "scraper", true)).To(And(HavePrefix("200\n"), ContainSubstring("jupico_")))
 	})
 
-	It("lets editors make resources, viewers see them, and others neither", func(ctx context.Context) {
+	It("lets editors create resources, viewers read them, and others neither", func(ctx context.Context) {
 		for _, role := range []string{"edit", "admin", "view"} {
 			kubectl(ctx, "--namespace="+testNamespace, "create", "rolebinding", "role-"+role, "--clusterrole="+role,
 				"--serviceaccount="+testNamespace+":role-"+role)
@@ -178,21 +178,21 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 			{"", "get", "secrets", "no"},
 		} {
 			user := "role-" + test.role
-			// It exits with 1 when the answer is no.
+			// kubectl exits with 1 if the answer is no.
 			answer, _ := tryKubectl(ctx, "", "--namespace="+testNamespace, "auth", "can-i", test.verb, test.resource,
 				"--as=system:serviceaccount:"+testNamespace+":"+user)
 			Expect(strings.TrimSpace(answer)).To(Equal(test.want), "%s %s %s", test.role, test.verb, test.resource)
 		}
 	})
 
-	It("has a new leader work within 20 s after the old one is killed, and loses nothing", func(ctx context.Context) {
+	It("gets a new leader within 20 s after the old one is killed, and loses nothing", func(ctx context.Context) {
 		identity, podName := leader(ctx)
 		var pod corev1.Pod
 		Expect(k8s.Get(ctx, client.ObjectKey{Namespace: operatorNamespace, Name: podName}, &pod)).To(Succeed())
 		startKiller(ctx, pod.Spec.NodeName)
 		begin := time.Now()
 		Expect(clientIn(ctx, emulatorNamespace, killer, "signal", "9", operatorProgram, string(pod.UID))).To(Equal("1\n"))
-		// What happens while nobody leads is made up for.
+		// The new leader must handle what happens while there is no leader.
 		rotated.rotate(ctx, "main", "led")
 		rotated.delivers(ctx, rotated.token("main", "led"))
 		figure("leader's SIGKILL to the next one's first reconcile", "%s", since(begin))
@@ -205,10 +205,10 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		pair.becomes(ctx, v1alpha1.ConditionReady, "True", v1alpha1.ReasonFailedOver)
 	})
 
-	It("goes on after the API server is killed", func(ctx context.Context) {
+	It("continues after the API server is killed", func(ctx context.Context) {
 		before := rotated.get(ctx)
 		if clientIn(ctx, emulatorNamespace, killer, "signal", "0", "kube-apiserver") == "0\n" {
-			Skip("the API server is no process of its own on this node")
+			Skip("the API server is not a process on this node")
 		}
 		begin := time.Now()
 		_, err := tryKubectl(ctx, "", "--namespace="+emulatorNamespace, "exec", killer, "--", clientProgram,
@@ -218,17 +218,17 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 			_, err := tryKubectl(ctx, "", "get", "--raw=/readyz")
 			return err
 		}).WithContext(ctx).Should(Succeed())
-		figure("API server's SIGKILL to its being ready", "%s", since(begin))
+		figure("API server's SIGKILL to ready again", "%s", since(begin))
 		stopKiller(ctx)
 		begin = rotated.rotate(ctx, "main", "restarted")
 		rotated.delivers(ctx, rotated.token("main", "restarted"))
-		figure("rotation after that, to target written", "%s", since(begin))
+		figure("rotation after that, source edited to target written", "%s", since(begin))
 		app.hasCalled(ctx, 3+rotations)
 		app.neverRestarted(ctx)
 		Expect(rotated.get(ctx).UID).To(Equal(before.UID))
 	})
 
-	It("lets its pods be evicted one by one only, and goes on", func(ctx context.Context) {
+	It("lets only one of its pods be evicted at a time, and continues", func(ctx context.Context) {
 		rolledOut(ctx, operatorNamespace, operatorDeployment)
 		pods := operatorPods(ctx)
 		Expect(pods).To(HaveLen(2))
@@ -243,9 +243,9 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		rolledOut(ctx, operatorNamespace, operatorDeployment)
 	})
 
-	It("stays small", func(ctx context.Context) {
+	It("needs little memory and a small image", func(ctx context.Context) {
 		var largest float64
-		// The kubelet measures every 10 s or so.
+		// The kubelet measures about every 10 s.
 		Eventually(func(g Gomega) {
 			sets := workingSets(ctx, operatorNamespace)
 			for _, pod := range operatorPods(ctx) {
@@ -266,30 +266,30 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		}
 	})
 
-	It("leaves no credential in what is kept of a failure", func(ctx context.Context) {
+	It("saves no credential when a scenario fails", func(ctx context.Context) {
 		planted := rotated.token("main", "evicted")
 		kubectl(ctx, "--namespace="+testNamespace, "create", "configmap", "leaky",
 			"--from-literal=token="+planted, "--from-literal=login=V8m!xP#l2Qz3")
 		kubectl(ctx, "--namespace="+testNamespace, "annotate", "jcred", "rotated",
 			"leaky="+base64.StdEncoding.EncodeToString([]byte("Basic "+planted)))
 		directory := GinkgoT().TempDir()
-		kept := leaveEverything(ctx, directory)
+		saved := saveDiagnostics(ctx, directory)
 		files, err := os.ReadDir(directory)
 		Expect(err).NotTo(HaveOccurred())
 		for _, file := range files {
 			content, err := os.ReadFile(filepath.Join(directory, file.Name()))
 			Expect(err).NotTo(HaveOccurred())
-			kept += string(content)
+			saved += string(content)
 		}
 		for _, secret := range secrets {
-			for _, form := range written(secret) {
-				Expect(strings.Contains(kept, form)).To(BeFalse(), "a matcher would show it")
+			for _, form := range encodings(secret) {
+				Expect(strings.Contains(saved, form)).To(BeFalse()) // a matcher would print the credential
 			}
 		}
-		Expect(kept).To(And(ContainSubstring("leaky: <redacted>"), ContainSubstring("login: <redacted>")))
+		Expect(saved).To(And(ContainSubstring("leaky: <redacted>"), ContainSubstring("login: <redacted>")))
 	})
 
-	It("is uninstalled without touching resources, targets and pods", func(ctx context.Context) {
+	It("keeps resources, targets and pods when it is uninstalled", func(ctx context.Context) {
 		target := rotated.target(ctx)
 		kubectl(ctx, "delete", "--filename="+filepath.Join(root, "dist", "operator.yaml"))
 		Expect(rotated.get(ctx).Name).To(Equal("rotated"))
@@ -297,7 +297,7 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		app.neverRestarted(ctx)
 	})
 
-	It("removes owned targets, and leaves orphans, with its CRD", func(ctx context.Context) {
+	It("removes owned targets, and keeps orphans, when the CRD is removed", func(ctx context.Context) {
 		before := pair.target(ctx)
 		kubectl(ctx, "delete", "--filename="+filepath.Join(root, "dist", "crds.yaml"))
 		Eventually(func() bool {
@@ -307,7 +307,7 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 	})
 })
 
-// trustEmulatorInOperator gives the operator's pods the emulator's CA as one of the system's.
+// trustEmulatorInOperator makes the emulator's CA a system CA in the operator's pods.
 func trustEmulatorInOperator(ctx context.Context) {
 	GinkgoHelper()
 	trustEmulator(ctx, operatorNamespace)
@@ -325,7 +325,7 @@ const operatorProgram = "jupico-operator"
 
 const metricsBinding = "jupico-e2e-metrics"
 
-// scrape gets the metrics from within a pod that runs as a service account, with its token or without.
+// scrape gets the metrics in a pod that runs as a service account, with or without the account's token.
 func scrape(ctx context.Context, account string, withToken bool) string {
 	GinkgoHelper()
 	token := ""

@@ -35,8 +35,8 @@ const (
 	operatorDeployment = "jupico-operator-controller-manager"
 	leaseName          = "jupico-operator.credentials.jupico.dev"
 
-	// patience is for what takes seconds on a machine that does nothing else.
-	patience = 2 * time.Minute
+	// eventuallyTimeout is generous: what the tests wait for takes seconds on an idle machine.
+	eventuallyTimeout = 2 * time.Minute
 )
 
 var (
@@ -48,7 +48,7 @@ var (
 
 func TestTheOperatorInACluster(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(patience)
+	SetDefaultEventuallyTimeout(eventuallyTimeout)
 	SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
 	EnforceDefaultTimeoutsWhenUsingContexts()
 	RunSpecs(t, "The operator in a cluster")
@@ -86,7 +86,7 @@ var _ = BeforeSuite(func(ctx context.Context) {
 	startEmulator(ctx)
 }, NodeTimeout(5*time.Minute))
 
-// What failed stays as it is, to be looked at.
+// After a failure the installation stays, so that somebody can look at it.
 var _ = AfterSuite(func(ctx context.Context) {
 	if emulatorPod == "" {
 		return
@@ -97,12 +97,12 @@ var _ = AfterSuite(func(ctx context.Context) {
 	}
 }, NodeTimeout(5*time.Minute))
 
-// failed says whether any scenario did.
+// failed says whether any scenario has failed.
 var failed bool
 
 var _ = AfterEach(func() { failed = failed || CurrentSpecReport().Failed() })
 
-// refuseForeignInstallation keeps the tests from somebody's operator, which they would remove.
+// refuseForeignInstallation fails if somebody has installed the operator, because the tests would remove it.
 func refuseForeignInstallation(ctx context.Context) {
 	GinkgoHelper()
 	err := k8s.Get(ctx, client.ObjectKey{Name: operatorNamespace}, &corev1.Namespace{})
@@ -110,38 +110,38 @@ func refuseForeignInstallation(ctx context.Context) {
 		return
 	}
 	Expect(err).NotTo(HaveOccurred())
-	Expect(os.Getenv("E2E_REPLACE")).To(Equal("1"), "the operator is installed in this cluster already, and these "+
-		"tests would remove it, with every JupicoCredential: E2E_REPLACE=1 lets them")
+	Expect(os.Getenv("E2E_REPLACE")).To(Equal("1"), "the operator is already installed in this cluster, and these "+
+		"tests would remove it, with every JupicoCredential: set E2E_REPLACE=1 to allow that")
 }
 
-// clearCluster removes what the tests, or earlier ones, made.
+// clearCluster removes everything that this or an earlier run of the tests has made.
 func clearCluster(ctx context.Context) {
 	GinkgoHelper()
 	clearInstallation(ctx)
 	kubectl(ctx, "delete", "--ignore-not-found", "namespace", emulatorNamespace)
 }
 
-// clearInstallation leaves nothing but the emulator, as a set of scenarios begins.
+// clearInstallation removes everything except the emulator, before a set of scenarios.
 func clearInstallation(ctx context.Context) {
 	GinkgoHelper()
-	remove := append([]string{"delete", "--ignore-not-found", "namespace"}, namespaces...)
-	kubectl(ctx, append(remove, "--wait=false")...) // they go while the rest does
+	deletion := append([]string{"delete", "--ignore-not-found", "namespace"}, namespaces...)
+	kubectl(ctx, append(deletion, "--wait=false")...) // they are deleted while the rest is
 	kubectl(ctx, "delete", "--ignore-not-found", "clusterrolebinding", metricsBinding)
-	// The names are those of the other installations too.
+	// The other installations use the same names.
 	kubectl(ctx, "delete", "--ignore-not-found", "--filename="+filepath.Join(root, "dist", "install.yaml"))
-	kubectl(ctx, remove...)
+	kubectl(ctx, deletion...)
 }
 
 var figures []string
 
-// figure prints what was measured, and keeps it for the end.
+// figure prints a measurement now, and again at the end.
 func figure(name, format string, args ...any) {
 	line := fmt.Sprintf("%-66s %s", name, fmt.Sprintf(format, args...))
 	figures = append(figures, line)
 	_, _ = fmt.Fprintln(os.Stdout, "      "+line)
 }
 
-// seconds is a duration as it is printed.
+// seconds formats a duration.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
 var _ = ReportAfterSuite("figures", func(report Report) {
@@ -149,6 +149,6 @@ var _ = ReportAfterSuite("figures", func(report Report) {
 	for _, spec := range report.SpecReports.WithLeafNodeType(types.NodeTypeIt) {
 		scenarios = append(scenarios, fmt.Sprintf("%-8s %5.1f s  %s", spec.State, spec.RunTime.Seconds(), spec.LeafNodeText))
 	}
-	_, _ = fmt.Printf("\nScenarios\n  %s\n\nFigures\n  %s\n\nNot tested: a NetworkPolicy in force, as not every network plugin "+
+	_, _ = fmt.Printf("\nScenarios\n  %s\n\nFigures\n  %s\n\nNot tested: an enforced NetworkPolicy. Not every network plugin "+
 		"enforces one, and that of hack/cluster does not.\n", strings.Join(scenarios, "\n  "), strings.Join(figures, "\n  "))
 })

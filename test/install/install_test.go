@@ -1,7 +1,7 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package install has a real kube-apiserver, without anything else in the cluster, take what is installed.
+// Package install installs the manifests on a real kube-apiserver in a cluster that has nothing else.
 package install
 
 import (
@@ -29,7 +29,7 @@ import (
 
 const namespace = "jupico-operator-system"
 
-// cluster is a control plane, and kubectl for it.
+// cluster is a control plane, with the kubectl and the kubeconfig to use it.
 type cluster struct {
 	kubectl    string
 	kubeconfig string
@@ -61,7 +61,7 @@ func newCluster(t *testing.T) *cluster {
 	return c
 }
 
-// run returns what a program prints, and whether it ends with 0.
+// run runs a program in the repository's root, and returns its output. The error is nil if the exit code is 0.
 func run(t *testing.T, stdin, program string, arguments ...string) (string, error) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), program, arguments...)
@@ -71,13 +71,13 @@ func run(t *testing.T, stdin, program string, arguments ...string) (string, erro
 	return string(output), err
 }
 
-// try calls kubectl with standard input.
+// try runs kubectl with the given standard input.
 func (c *cluster) try(t *testing.T, stdin string, arguments ...string) (string, error) {
 	t.Helper()
 	return run(t, stdin, c.kubectl, append([]string{"--kubeconfig=" + c.kubeconfig}, arguments...)...)
 }
 
-// must calls kubectl, which must succeed.
+// must runs kubectl, which must succeed.
 func (c *cluster) must(t *testing.T, arguments ...string) string {
 	t.Helper()
 	output, err := c.try(t, "", arguments...)
@@ -94,7 +94,7 @@ func (c *cluster) mustApply(t *testing.T, manifest string) {
 	}
 }
 
-// kustomized returns what kustomize makes of a directory.
+// kustomized returns the output of kustomize for a directory.
 func kustomized(t *testing.T, directory string) string {
 	t.Helper()
 	program, err := filepath.Abs(cmp.Or(os.Getenv("KUSTOMIZE"), filepath.Join("..", "..", "bin", "kustomize")))
@@ -108,7 +108,7 @@ func kustomized(t *testing.T, directory string) string {
 	return output
 }
 
-// firstResource is the manifest below the README's heading.
+// firstResource returns the manifest of the README's first resource.
 func firstResource(t *testing.T) string {
 	t.Helper()
 	readme, err := os.ReadFile("../../README.md")
@@ -122,7 +122,7 @@ func firstResource(t *testing.T) string {
 	return string(match[1])
 }
 
-func TestABareClusterTakesWhatIsInstalledAndKeepsItsResourcesAfterwards(t *testing.T) {
+func TestABareClusterAcceptsTheManifestsAndKeepsItsResourcesWhenTheyAreRemoved(t *testing.T) {
 	c := newCluster(t)
 	applied := c.must(t, "apply", "-f", "dist/install.yaml")
 	if strings.Contains(applied, "Warning") {
@@ -134,7 +134,7 @@ func TestABareClusterTakesWhatIsInstalledAndKeepsItsResourcesAfterwards(t *testi
 	before := generations()
 	c.must(t, "apply", "-f", "dist/install.yaml")
 	if after := generations(); after != before || !strings.Contains(before, "Deployment 1\n") {
-		t.Errorf("applied again, something changed: there was\n%s\nand is\n%s", before, after)
+		t.Errorf("applying it a second time changed something. Before:\n%s\nAfter:\n%s", before, after)
 	}
 
 	c.must(t, "wait", "--for=condition=Established", "--timeout=30s", "crd/jupicocredentials.credentials.jupico.dev")
@@ -151,11 +151,11 @@ func TestABareClusterTakesWhatIsInstalledAndKeepsItsResourcesAfterwards(t *testi
 	c.must(t, "get", "jcred/payments", "secret/jupico-login", "-n", "shop")
 	c.must(t, "get", "crd/jupicocredentials.credentials.jupico.dev")
 	if output, err := c.try(t, "", "get", "clusterrole/jupico-operator-manager-role"); err == nil {
-		t.Errorf("uninstalled, the operator's rights are still there:\n%s", output)
+		t.Errorf("after the removal, the operator's rights are still there:\n%s", output)
 	}
 }
 
-func TestThePodsAreRestricted(t *testing.T) {
+func TestThePodsMeetTheRestrictedStandard(t *testing.T) {
 	c := newCluster(t)
 	c.must(t, "apply", "-f", "dist/install.yaml")
 	var deployment struct {
@@ -185,11 +185,11 @@ func TestThePodsAreRestricted(t *testing.T) {
 	}
 	output, err := create(func(spec *corev1.PodSpec) { spec.SecurityContext.RunAsNonRoot = nil })
 	if err == nil || !strings.Contains(output, "violates PodSecurity") {
-		t.Errorf("a pod that may be root is not refused, so the namespace restricts nothing: %v\n%s", err, output)
+		t.Errorf("the namespace accepts a pod that may be root, so it restricts nothing: %v\n%s", err, output)
 	}
 }
 
-// freeAddress is a port of this machine that nothing listens on.
+// freeAddress returns an address on this machine with a free port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -200,7 +200,7 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// startManager runs the program with the rights that dist/install.yaml gives it, and returns where it serves metrics.
+// startManager runs the operator with the rights that dist/install.yaml gives it, and returns the URL of its metrics.
 func (c *cluster) startManager(t *testing.T) (metrics string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "manager")
@@ -225,13 +225,13 @@ func (c *cluster) startManager(t *testing.T) (metrics string) {
 	return "https://" + address + "/metrics"
 }
 
-// token is one of a service account of the operator's namespace.
+// token returns a token for a service account in the operator's namespace.
 func (c *cluster) token(t *testing.T, account string) string {
 	t.Helper()
 	return strings.TrimSpace(c.must(t, "create", "token", "-n", namespace, account))
 }
 
-// as is a kubeconfig with a service account's token.
+// as returns the path of a kubeconfig with a service account's token.
 func (c *cluster) as(t *testing.T, account string) string {
 	t.Helper()
 	config, err := clientcmd.LoadFromFile(c.kubeconfig)
@@ -248,7 +248,7 @@ func (c *cluster) as(t *testing.T, account string) string {
 	return path
 }
 
-func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
+func TestOnlyClientsThatMayReadMetricsGetThem(t *testing.T) {
 	c := newCluster(t)
 	c.must(t, "apply", "-f", "dist/install.yaml")
 	c.must(t, "create", "serviceaccount", "-n", namespace, "stranger")
@@ -288,11 +288,11 @@ func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 	}
 }
 
-func TestTheOptionalComponentsAreWhole(t *testing.T) {
+func TestTheOptionalComponentsAreComplete(t *testing.T) {
 	everything := kustomized(t, "hack/chart/testdata/everything")
 	for _, kind := range []string{"NetworkPolicy", "ServiceMonitor", "PrometheusRule", "PodDisruptionBudget"} {
 		if count := bytes.Count([]byte(everything), []byte("\nkind: "+kind+"\n")); count != 1 {
-			t.Errorf("%d objects are a %s", count, kind)
+			t.Errorf("there are %d objects of the kind %s, want 1", count, kind)
 		}
 	}
 	bare, err := os.ReadFile("../../dist/install.yaml")
@@ -300,6 +300,6 @@ func TestTheOptionalComponentsAreWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	if bytes.Contains(bare, []byte("monitoring.coreos.com")) {
-		t.Error("dist/install.yaml asks for CRDs that a bare cluster does not have")
+		t.Error("dist/install.yaml needs CRDs that a bare cluster does not have")
 	}
 }

@@ -1,7 +1,8 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command coredns is CoreDNS with what a cluster's DNS needs, and without the clouds, whose clients take minutes to build.
+// Command coredns is CoreDNS with only the plugins that a cluster's DNS needs. The plugins for cloud providers would
+// take minutes to build.
 package main
 
 import (
@@ -20,7 +21,7 @@ import (
 )
 
 func main() {
-	// In the order in which they see a request.
+	// Plugins handle a request in this order.
 	dnsserver.Directives = []string{
 		"reload", "health", "ready", "errors", "log", "cache", "rewrite", "loadbalance", "hosts", "kubernetes",
 	}

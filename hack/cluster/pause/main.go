@@ -1,7 +1,7 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command pause holds the namespaces of a pod until it is told to end.
+// Command pause keeps the namespaces of a pod alive until it gets a signal to end.
 package main
 
 import (

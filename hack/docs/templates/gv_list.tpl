@@ -1,6 +1,6 @@
 {{- define "gvList" -}}
 # API reference
 
-Generated from `api/` by `make generate`. The same text is in the cluster: `kubectl explain jupicocredential.spec`.
+`make generate` writes this page from `api/`. In a cluster, `kubectl explain jupicocredential.spec` shows the same text.
 {{ range . }}{{ template "gvDetails" . }}{{ end }}
 {{ end -}}

@@ -40,7 +40,7 @@ See the [Kubernetes API](https://kubernetes.io/docs/reference/kubernetes-api/com
 {{- end -}}
 {{- end -}}
 
-{{- /* Types of Kubernetes and of Go by the names that a manifest's author knows. */ -}}
+{{- /* Shows types of Kubernetes and Go under the names that authors of manifests know. */ -}}
 {{- define "fieldType" -}}
 {{- $rendered := markdownRenderType . -}}
 {{- if eq .Name "Time" -}} time

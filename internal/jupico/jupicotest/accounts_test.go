@@ -5,12 +5,12 @@ package jupicotest
 
 import "testing"
 
-func TestThePublishedConstantsFitTogether(t *testing.T) {
+func TestThePublishedLoginMakesThePublishedTokens(t *testing.T) {
 	if got := newlineToken(PublishedUsername, PublishedPassword); got != PublishedAPIKey {
-		t.Errorf("the login with a newline is %s, but the published key %s", got, PublishedAPIKey)
+		t.Errorf("the login with a newline makes %s, but the published key is %s", got, PublishedAPIKey)
 	}
 	if got := standardToken(PublishedUsername, PublishedPassword); got != PublishedStandardToken {
-		t.Errorf("the login is %s, but the standard token %s", got, PublishedStandardToken)
+		t.Errorf("the login makes %s, but the standard token is %s", got, PublishedStandardToken)
 	}
 }
 
@@ -36,7 +36,7 @@ func TestATrailingNewlineMakesAnotherToken(t *testing.T) {
 	}
 }
 
-func TestATokenThatDecodesToTheSameLoginIsNotTheSame(t *testing.T) {
+func TestAnotherEncodingOfTheSameLoginIsRejected(t *testing.T) {
 	s := start(t)
 	s.AddAccount("shop", "word", Both)
 	token := standardToken("shop", "word") // c2hvcDp3b3Jk
@@ -63,7 +63,7 @@ func TestOnlyThePublishedFormOfThePublishedAccountIsAccepted(t *testing.T) {
 	s.wantCode(PublishedStandardToken, "auth_invalid_api_token")
 }
 
-func TestThePublishedFormsOutliveAReset(t *testing.T) {
+func TestAResetKeepsThePublishedForms(t *testing.T) {
 	s := start(t)
 	s.SetPublishedForms(Standard)
 	s.wantCode(PublishedStandardToken, "")
@@ -88,14 +88,14 @@ func TestARevokedCredentialIsUnknownUntilItIsRestored(t *testing.T) {
 	}
 }
 
-func TestARevokedKeyIsRefusedAlsoWhenALoginHasTheSameToken(t *testing.T) {
+func TestARevokedKeyIsRejectedEvenIfALoginHasTheSameToken(t *testing.T) {
 	s := start(t)
 	s.AddKey(PublishedAPIKey)
 	s.Revoke(PublishedAPIKey)
 	s.wantCode(PublishedAPIKey, "auth_invalid_api_token")
 }
 
-func TestAStateIsAnsweredAsItsCode(t *testing.T) {
+func TestTheCodeOfAStateIsTheAnswer(t *testing.T) {
 	s := start(t)
 	s.AddKey("key")
 	for _, code := range []string{
@@ -121,37 +121,35 @@ func TestARestoredCredentialKeepsItsState(t *testing.T) {
 	s.wantCode(PublishedAPIKey, "auth_invalid_role")
 }
 
-func TestANewPasswordReplacesTheOldOne(t *testing.T) {
+func TestAnotherAccountOfTheSameNameReplacesTheFirst(t *testing.T) {
 	s := start(t)
-	s.AddAccount("shop", "old", Standard)
-	if !s.SetPassword("shop", "new") {
-		t.Error("the account is not known")
-	}
+	s.AddAccount("shop", "old", Both)
+	s.Revoke("shop")
+	s.AddAccount("shop", "new", Standard)
 	s.wantCode(standardToken("shop", "old"), "auth_invalid_api_token")
 	s.wantCode(standardToken("shop", "new"), "")
 	s.wantCode(newlineToken("shop", "new"), "auth_invalid_api_token")
 }
 
-func TestANameThatNobodyHasIsReported(t *testing.T) {
+func TestAnUnknownNameIsReported(t *testing.T) {
 	e := New()
 	changes := map[string]bool{
-		"Revoke":      e.Revoke("nobody"),
-		"Restore":     e.Restore("nobody"),
-		"SetState":    e.SetState("nobody", ""),
-		"SetPassword": e.SetPassword("nobody", "word"),
+		"Revoke":   e.Revoke("nobody"),
+		"Restore":  e.Restore("nobody"),
+		"SetState": e.SetState("nobody", ""),
 	}
 	for change, known := range changes {
 		if known {
-			t.Errorf("%s found somebody", change)
+			t.Errorf("%s found an account or a key", change)
 		}
 	}
 }
 
-func TestAResetLeavesThePublishedAccountOnly(t *testing.T) {
+func TestAResetLeavesOnlyThePublishedAccount(t *testing.T) {
 	s := start(t)
 	s.AddAccount("shop", "word", Standard)
 	s.AddKey("key")
-	s.SetPassword(PublishedUsername, "changed")
+	s.AddAccount(PublishedUsername, "changed", Standard)
 	s.SetState(PublishedUsername, "auth_invalid_role")
 	s.Revoke(PublishedUsername)
 	s.Reset()

@@ -10,45 +10,53 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
 
-// maxCommandBytes bounds the body of a request to the admin API.
-const maxCommandBytes = 1 << 20
+// errUnknownName does not contain the name, because the name of a key is the key itself.
+var errUnknownName = errors.New("there is no account or key with that name")
 
-// errUnknownName does not repeat the name, because the name of a key is the key.
-var errUnknownName = errors.New("there is no account or key of that name")
-
-// Admin returns an API to steer the emulator from another process. It authenticates nobody, so serve it on a loopback
-// address only. Its answers hold no password and no token. Bodies are JSON, and so are answers: {"ok":true}, or
-// {"error":"…"} with a sentence and status 404 for an unknown name, or 400.
+// Admin returns an API that controls the emulator from another process. It authenticates nobody, so serve it only on a
+// loopback address. Requests and answers are JSON. An answer is {"ok":true} or, with the status 404 for an unknown name
+// and else 400, {"error":"…"} with a sentence. No answer contains a password or a token.
 //
 //	POST   /accounts             {"username":"…","password":"…","forms":["Standard","TrailingNewline"]}
 //	POST   /keys                 {"token":"…"}
 //	POST   /revoke               {"name":"a username, or a key"}
 //	POST   /restore              {"name":"…"}
-//	POST   /state                {"name":"…","code":"auth_invalid_api_user"}   "": active
-//	POST   /reset                the published account only
-//	POST   /wipe                 no account at all
+//	POST   /state                {"name":"…","code":"auth_invalid_api_user"}   the code "" makes it active
+//	POST   /reset                removes all but the published account
+//	POST   /wipe                 removes every account
 //	POST   /authenticate-nobody  {"on":true}
-//	POST   /fault                {"latency":"1s","status":503}   the fields of Fault, with a small first letter
+//	POST   /fault                {"latency":"1s","status":503}   the fields of Fault, beginning with a small letter
 //	DELETE /fault
 //	GET    /requests             answers {"total":1,"byFingerprint":{"…":1}}
 //	GET    /healthz
 func (e *Emulator) Admin() http.Handler {
-	type named struct {
-		Name string `json:"name"`
-	}
+	type named struct{ Name string }
 	mux := http.NewServeMux()
 	mux.Handle("POST /accounts", command(e.commandAccount))
-	mux.Handle("POST /keys", command(e.commandKey))
+	mux.Handle("POST /keys", command(func(c struct{ Token string }) error {
+		if c.Token == "" {
+			return errors.New("token is required")
+		}
+		e.AddKey(c.Token)
+		return nil
+	}))
 	mux.Handle("POST /revoke", command(func(c named) error { return found(e.Revoke(c.Name)) }))
 	mux.Handle("POST /restore", command(func(c named) error { return found(e.Restore(c.Name)) }))
 	mux.Handle("POST /state", command(e.commandState))
 	mux.Handle("POST /reset", action(e.Reset))
 	mux.Handle("POST /wipe", action(e.Wipe))
-	mux.Handle("POST /authenticate-nobody", command(e.commandAuthenticateNobody))
+	mux.Handle("POST /authenticate-nobody", command(func(c struct{ On *bool }) error {
+		if c.On == nil {
+			return errors.New("on is required: true or false")
+		}
+		e.AuthenticateNobody(*c.On)
+		return nil
+	}))
 	mux.Handle("POST /fault", command(e.commandFault))
 	mux.Handle("DELETE /fault", action(e.Clear))
 	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) {
@@ -66,10 +74,10 @@ type accountCommand struct {
 
 func (e *Emulator) commandAccount(c accountCommand) error {
 	if c.Username == "" || strings.Contains(c.Username, ":") {
-		return errors.New("username must be there, and without a colon")
+		return errors.New("username is required, and must not contain a colon")
 	}
 	if c.Password == "" {
-		return errors.New("password must be there")
+		return errors.New("password is required")
 	}
 	forms, err := ParseForms(c.Forms...)
 	if err != nil {
@@ -79,45 +87,16 @@ func (e *Emulator) commandAccount(c accountCommand) error {
 	return nil
 }
 
-type keyCommand struct {
-	Token string `json:"token"`
-}
-
-func (e *Emulator) commandKey(c keyCommand) error {
-	if c.Token == "" {
-		return errors.New("token must be there")
-	}
-	e.AddKey(c.Token)
-	return nil
-}
-
-type stateCommand struct {
-	Name string `json:"name"`
-	Code string `json:"code"`
-}
-
-// commandState takes the documented codes only, unlike SetState, so that a slip of the pen does not go unnoticed.
-func (e *Emulator) commandState(c stateCommand) error {
+// commandState accepts only documented codes, unlike SetState, so that nobody overlooks a typing error.
+func (e *Emulator) commandState(c struct{ Name, Code string }) error {
 	var codes []string
-	for _, documented := range documentedErrors {
-		if c.Code == "" || c.Code == documented.code {
-			return found(e.SetState(c.Name, c.Code))
-		}
-		codes = append(codes, documented.code)
+	for _, status := range slices.Sorted(maps.Keys(documentedCodes)) {
+		codes = append(codes, documentedCodes[status]...)
 	}
-	return fmt.Errorf("code must be empty (active) or one of %s", strings.Join(codes, ", "))
-}
-
-type nobodyCommand struct {
-	On *bool `json:"on"`
-}
-
-func (e *Emulator) commandAuthenticateNobody(c nobodyCommand) error {
-	if c.On == nil {
-		return errors.New("on must be there: true or false")
+	if c.Code != "" && !slices.Contains(codes, c.Code) {
+		return fmt.Errorf("code must be empty (active) or one of %s", strings.Join(codes, ", "))
 	}
-	e.AuthenticateNobody(*c.On)
-	return nil
+	return found(e.SetState(c.Name, c.Code))
 }
 
 type faultCommand struct {
@@ -125,65 +104,40 @@ type faultCommand struct {
 	Latency string `json:"latency"`
 }
 
-func (e *Emulator) commandFault(c faultCommand) error {
-	f := c.Fault
+func (e *Emulator) commandFault(c faultCommand) (err error) {
 	if c.Latency != "" {
-		latency, err := time.ParseDuration(c.Latency)
-		if err != nil {
+		if c.Fault.Latency, err = time.ParseDuration(c.Latency); err != nil {
 			return errors.New(`latency must be a duration such as "1.5s"`)
 		}
-		f.Latency = latency
 	}
-	if err := f.validate(); err != nil {
-		return err
-	}
-	e.Inject(f)
-	return nil
+	return e.inject(c.Fault)
 }
 
-type requestCounts struct {
-	Total         int            `json:"total"`
-	ByFingerprint map[string]int `json:"byFingerprint"`
-}
-
-func (e *Emulator) requestCounts() requestCounts {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return requestCounts{Total: e.total, ByFingerprint: maps.Clone(e.byFingerprint)}
-}
-
-// command returns a handler that reads a C from the body and does what it asks for.
-func command[C any](do func(C) error) http.Handler {
+// command returns a handler that reads exactly one JSON object from the body and passes it to execute. The errors of
+// encoding/json contain names of fields but never the value of a string, so they may be part of an answer.
+func command[C any](execute func(C) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var c C
-		err := decode(http.MaxBytesReader(w, r.Body, maxCommandBytes), &c)
-		if err == nil {
-			err = do(c)
+		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+		decoder.DisallowUnknownFields()
+		err := decoder.Decode(&c)
+		if err != nil {
+			err = fmt.Errorf("the body must be the documented JSON object: %w", err)
+		} else if _, next := decoder.Token(); !errors.Is(next, io.EOF) {
+			err = errors.New("the body must be one JSON object, but something follows it")
+		} else {
+			err = execute(c)
 		}
 		writeOutcome(w, err)
 	})
 }
 
-// action returns a handler that does something that needs no body.
-func action(do func()) http.Handler {
+// action returns a handler that calls execute, which needs no body.
+func action(execute func()) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		do()
+		execute()
 		writeOutcome(w, nil)
 	})
-}
-
-// decode reads exactly one JSON object. The errors of encoding/json name fields but never hold the value of a string,
-// so they can be answered.
-func decode(body io.Reader, into any) error {
-	decoder := json.NewDecoder(body)
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("the body must be the JSON object that is documented: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("the body must be one JSON object, and something follows it")
-	}
-	return nil
 }
 
 func found(known bool) error {
@@ -202,4 +156,11 @@ func writeOutcome(w http.ResponseWriter, err error) {
 	default:
 		writeJSON(w, http.StatusBadRequest, map[string]string{"error": err.Error()})
 	}
+}
+
+// writeJSON ignores write errors: they mean that the client is gone.
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body)
 }

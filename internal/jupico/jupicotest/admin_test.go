@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -26,11 +27,11 @@ func admin(t *testing.T, server *httptest.Server, method, path, body string) (in
 		t.Fatal(err)
 	}
 	defer response.Body.Close() //nolint:errcheck // It was read.
-	answered, err := io.ReadAll(response.Body)
+	answer, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, strings.TrimSpace(string(answered))
+	return response.StatusCode, strings.TrimSpace(string(answer))
 }
 
 func startAdmin(t *testing.T, e *Emulator) *httptest.Server {
@@ -78,7 +79,7 @@ func TestAdminCommandsChangeWhatTheAPIAnswers(t *testing.T) {
 	}
 }
 
-func TestEveryFieldOfAFaultHasAName(t *testing.T) {
+func TestTheAdminAPICanSetEveryFieldOfAFault(t *testing.T) {
 	e := New()
 	status, body := admin(t, startAdmin(t, e), http.MethodPost, "/fault", `{
 		"latency": "1m30s", "hang": true, "resetConnection": true, "status": 503, "code": "code", "retryAfter": "30",
@@ -92,36 +93,41 @@ func TestEveryFieldOfAFaultHasAName(t *testing.T) {
 		Redirect: "https://login.example/", HTML: true, BodyBytes: 5, Body: "body", NoBody: true,
 		ContentType: "text/plain", Times: 2, OnlyToken: "token",
 	}
-	if *e.fault != want {
-		t.Errorf("got %+v, want %+v", *e.fault, want)
+	if e.fault != want {
+		t.Errorf("got %+v, want %+v", e.fault, want)
+	}
+	for field, value := range reflect.ValueOf(want).Fields() {
+		if value.IsZero() {
+			t.Errorf("no command here sets %s", field.Name)
+		}
 	}
 }
 
-func TestABadCommandIsAnsweredWithASentenceAndChangesNothing(t *testing.T) {
+func TestABadCommandIsExplainedAndChangesNothing(t *testing.T) {
 	const secret = "sECRET-1"
 	tests := []struct {
 		path, body string
 		wantStatus int
 		want       string // part of the sentence
 	}{
-		{"/revoke", `{"name":"` + secret + `"}`, 404, "there is no account or key of that name"},
-		{"/restore", `{"name":"` + secret + `"}`, 404, "there is no account or key of that name"},
-		{"/state", `{"name":"` + secret + `","code":"auth_invalid_role"}`, 404, "there is no account or key of that name"},
+		{"/revoke", `{"name":"` + secret + `"}`, 404, "there is no account or key with that name"},
+		{"/restore", `{"name":"` + secret + `"}`, 404, "there is no account or key with that name"},
+		{"/state", `{"name":"` + secret + `","code":"auth_invalid_role"}`, 404, "there is no account or key with that name"},
 		{"/state", `{"name":"demoApiUser","code":"` + secret + `"}`, 400, "code must be empty (active) or one of "},
-		{"/revoke", ``, 400, "the body must be the JSON object that is documented: EOF"},
+		{"/revoke", ``, 400, "the body must be the documented JSON object: EOF"},
 		{"/revoke", `{"name":"` + secret, 400, "unexpected EOF"},
 		{"/revoke", `"` + secret + `"`, 400, "cannot unmarshal string"},
 		{"/revoke", `{"username":"` + secret + `"}`, 400, `unknown field "username"`},
 		{"/revoke", `{"name":"demoApiUser"} "` + secret + `"`, 400, "something follows it"},
-		{"/revoke", `{"name":"` + strings.Repeat(secret, maxCommandBytes/8) + `"}`, 400, "request body too large"},
-		{"/accounts", `{"password":"` + secret + `","forms":["Both"]}`, 400, "username must be there"},
-		{"/accounts", `{"username":"a:b","password":"` + secret + `","forms":["Both"]}`, 400, "without a colon"},
-		{"/accounts", `{"username":"shop","forms":["Both"]}`, 400, "password must be there"},
-		{"/accounts", `{"username":"shop","password":"` + secret + `"}`, 400, "forms: a token form must be given"},
-		{"/accounts", `{"username":"shop","password":"p","forms":["` + secret + `"]}`, 400, "forms: a token form must"},
+		{"/revoke", `{"name":"` + strings.Repeat(secret, 1<<17) + `"}`, 400, "request body too large"},
+		{"/accounts", `{"password":"` + secret + `","forms":["Both"]}`, 400, "username is required"},
+		{"/accounts", `{"username":"a:b","password":"` + secret + `","forms":["Both"]}`, 400, "must not contain a colon"},
+		{"/accounts", `{"username":"shop","forms":["Both"]}`, 400, "password is required"},
+		{"/accounts", `{"username":"shop","password":"` + secret + `"}`, 400, "forms: a token form is required"},
+		{"/accounts", `{"username":"shop","password":"p","forms":["` + secret + `"]}`, 400, "forms: a token form is required"},
 		{"/accounts", `{"username":"shop","password":["` + secret + `"]}`, 400, "cannot unmarshal array"},
-		{"/keys", `{}`, 400, "token must be there"},
-		{"/authenticate-nobody", `{}`, 400, "on must be there"},
+		{"/keys", `{}`, 400, "token is required"},
+		{"/authenticate-nobody", `{}`, 400, "on is required"},
 		{"/fault", `{"latency":"` + secret + `"}`, 400, "latency must be a duration"},
 		{"/fault", `{"latency":5}`, 400, "cannot unmarshal number"},
 		{"/fault", `{"latency":"-1s"}`, 400, "latency must not be negative"},
@@ -135,23 +141,23 @@ func TestABadCommandIsAnsweredWithASentenceAndChangesNothing(t *testing.T) {
 		status, body := admin(t, server, http.MethodPost, test.path, test.body)
 		var got struct{ Error string }
 		if err := json.Unmarshal([]byte(body), &got); err != nil {
-			t.Errorf("%s: the body %q is no JSON: %v", test.path, body, err)
+			t.Errorf("%s: the body %q is not JSON: %v", test.path, body, err)
 		}
 		if status != test.wantStatus || !strings.Contains(got.Error, test.want) {
 			t.Errorf("%s %.80s: got %d %s, want %d %s", test.path, test.body, status, body, test.wantStatus, test.want)
 		}
 		if strings.Contains(body, secret) {
-			t.Errorf("%s answers what it was sent: %s", test.path, body)
+			t.Errorf("the answer to %s repeats the request: %s", test.path, body)
 		}
 	}
 	s.wantCode(PublishedAPIKey, "")
 	s.wantCode(secret, "auth_invalid_api_token")
 	if len(s.accounts) != 1 || len(s.keys) != 0 {
-		t.Errorf("there are %d accounts and %d keys, want the published account only", len(s.accounts), len(s.keys))
+		t.Errorf("there are %d accounts and %d keys, want only the published account", len(s.accounts), len(s.keys))
 	}
 }
 
-func TestAdminTellsTheNumberOfRequests(t *testing.T) {
+func TestTheAdminAPIReportsTheNumberOfRequests(t *testing.T) {
 	s := start(t)
 	s.code(PublishedAPIKey)
 	s.code("unknown")

@@ -1,13 +1,42 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+// Package jupicotest imitates the part of Jupico's API that proves a credential: GET /status with HTTP Basic
+// authentication. It is for tests and demonstrations, and knows nothing about the operator. Where Jupico's
+// documentation allows more than one reading, it takes the strict one: a request that passes here should pass there.
+//
+// # Documented by Jupico
+//
+//   - The error codes, and the HTTP status that each of them comes with.
+//   - Authorization and Content-Type: application/json are required, even for a GET. The body is empty.
+//   - HTTPS only. The handler does not look at the scheme, but [NewServer] and the program jupico-emulator serve only
+//     TLS 1.2 or newer.
+//   - The account of the shared sandbox, its password and its API key ([PublishedUsername] and so on).
+//   - The reset of the shared sandbox every 24 hours. Here, [Emulator.Reset] resets it; the clock never does.
+//
+// # Assumed
+//
+//   - The body of a good answer, {"success":true}.
+//   - Tokens are compared as strings, so base64("user:password") and base64("user:password\n") are two different
+//     tokens. The published account accepts only the second one, because its published key has that form.
+//   - The Authorization header is exactly "Basic", one space and the token. The content type is exactly
+//     "application/json".
+//   - A request that declares a body has a body, even if it is chunked and turns out to be empty.
+//   - The order of the checks: path and method, Authorization, Content-Type, body, token, state of the account.
+//   - The answer to another method on /status is the same as to another path: 404 wrong_url.
+//   - The answer to a revoked credential is the same as to one that never existed: auth_invalid_api_token.
+//   - The text of the error messages; see [SensitiveMessage].
 package jupicotest
 
 import (
-	"encoding/json"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 const (
@@ -15,31 +44,34 @@ const (
 	contentType = "application/json"
 )
 
-// SensitiveMessage is the message of every error, and part of the HTML page of a [Fault]. It looks like something that
-// must not be shown, so that a test finds it when a part of a body ever reaches a log, a status or an event.
+// SensitiveMessage is the message of every error, and part of the HTML page of a [Fault]. It looks like a secret, so
+// that a test can find it if a part of a body reaches a log, a status or an event.
 const SensitiveMessage = "Token bGVhay1jYW5hcnk6ZG8tbm90LXNob3c= of leak-canary@merchant.example is not valid"
 
-// Emulator answers as Jupico's API is documented to. It is safe for concurrent use. Make one with [New].
+// Emulator answers requests as Jupico's documentation says. It is safe for concurrent use. Make one with [New].
 type Emulator struct {
-	closeOnce sync.Once
-	closed    chan struct{}
+	closed         <-chan struct{}
+	cancelRequests context.CancelFunc
 
 	mu                 sync.Mutex
-	accounts           map[string]*account  // by username
-	keys               map[string]*standing // by token
+	accounts           map[string]*credential // by username
+	keys               map[string]*credential // by token
 	publishedForms     Forms
 	authenticateNobody bool
-	fault              *Fault
+	fault              Fault
 	total              int
 	byFingerprint      map[string]int
-	log                []*Request
 }
 
-// New returns an emulator that knows the published account of the shared sandbox, in its published form, and nobody
-// else.
+// New returns an emulator that knows only the published account of the shared sandbox, and accepts only its published
+// form.
 func New() *Emulator {
+	ctx, cancel := context.WithCancel(context.Background())
 	e := &Emulator{
-		closed:         make(chan struct{}),
+		closed:         ctx.Done(),
+		cancelRequests: cancel,
+		accounts:       map[string]*credential{},
+		keys:           map[string]*credential{},
 		publishedForms: TrailingNewline,
 		byFingerprint:  map[string]int{},
 	}
@@ -47,36 +79,44 @@ func New() *Emulator {
 	return e
 }
 
-// Close ends every request that a [Fault] keeps waiting, now and later. An httptest.Server waits for its requests
-// when it is closed, so close the emulator first.
+// Close ends every request that a [Fault] delays or keeps, now and later. An httptest.Server that is closed waits for
+// its requests, so close the emulator first.
 func (e *Emulator) Close() {
-	e.closeOnce.Do(func() { close(e.closed) })
+	e.cancelRequests()
 }
 
-// AuthenticateNobody switches a mode on or off in which GET /status is accepted whatever it carries, as by an endpoint
-// that only says whether it is online.
+// AuthenticateNobody turns a mode on or off in which every GET /status is accepted, with any token or none. An endpoint
+// that only says whether it is online behaves like this.
 func (e *Emulator) AuthenticateNobody(on bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.authenticateNobody = on
 }
 
-// ServeHTTP serves the public API.
+// ServeHTTP serves the public API. To abort the connection, it panics with http.ErrAbortHandler, as net/http requires.
 func (e *Emulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	token := basicToken(r)
-	w = e.record(w, r, token)
-	if fault, hit := e.takeFault(token); hit && e.serveFault(w, r, fault) {
-		return
+	f := e.receive(token)
+	if f.Latency > 0 {
+		e.wait(r, time.After(f.Latency))
 	}
-	if code := e.refusal(r, token); code != "" {
-		writeError(w, statusOf(code), code)
-		return
+	usual := !f.answers() && !f.Hang && !f.ResetConnection
+	if usual {
+		f.Code = e.refusal(r, token) // A fault that has no code either is written as a good answer.
 	}
-	writeSuccess(w, http.StatusOK)
+	if usual || f.answers() {
+		f.write(w)
+	}
+	if f.Hang {
+		e.wait(r, nil)
+	}
+	if f.ResetConnection {
+		panic(http.ErrAbortHandler)
+	}
 }
 
-// basicToken returns the token of a Basic Authorization header, or "". Several such headers are read as one, joined by
-// commas, which is no token that anybody has.
+// basicToken returns the token of a Basic Authorization header, or "". It joins several such headers with commas, which
+// gives a token that nobody has.
 func basicToken(r *http.Request) string {
 	token, basic := strings.CutPrefix(strings.Join(r.Header.Values("Authorization"), ", "), "Basic ")
 	if !basic {
@@ -85,7 +125,18 @@ func basicToken(r *http.Request) string {
 	return token
 }
 
-// refusal returns the code of the error that the request is answered with, or "" when it is accepted.
+// wait returns when time is up. It aborts the request if the client goes away or the emulator is closed.
+func (e *Emulator) wait(r *http.Request, timeIsUp <-chan time.Time) {
+	select {
+	case <-timeIsUp:
+		return
+	case <-r.Context().Done():
+	case <-e.closed:
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// refusal returns the error code for the request, or "" if the request is accepted.
 func (e *Emulator) refusal(r *http.Request, token string) string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -100,77 +151,43 @@ func (e *Emulator) refusal(r *http.Request, token string) string {
 		return "auth_invalid_content_type"
 	case r.ContentLength != 0:
 		return "invalid_payload"
-	default:
-		return e.standingOf(token).refusal()
 	}
-}
-
-// documentedErrors are the documented codes, each with its status. The first code of a status is the one that a Fault
-// with only that status answers.
-var documentedErrors = []struct {
-	status int
-	code   string
-}{
-	{http.StatusBadRequest, "invalid_payload"},
-	{http.StatusUnauthorized, "auth_invalid_api_token"},
-	{http.StatusUnauthorized, "auth_invalid_api_user"},
-	{http.StatusUnauthorized, "auth_invalid_role"},
-	{http.StatusUnauthorized, "auth_invalid_submerchant"},
-	{http.StatusUnauthorized, "auth_invalid_facilitator"},
-	{http.StatusUnauthorized, "auth_invalid_product"},
-	{http.StatusUnauthorized, "auth_header_not_present"},
-	{http.StatusUnauthorized, "auth_invalid_content_type"},
-	{http.StatusUnauthorized, "auth_token_session"},
-	{http.StatusForbidden, "forbidden"},
-	{http.StatusNotFound, "wrong_url"},
-	{http.StatusInternalServerError, "internal_server_error"},
-	{http.StatusServiceUnavailable, "service_unavailable"},
-}
-
-// statusOf returns the status that code comes with: 401 for one that is not documented.
-func statusOf(code string) int {
-	for _, documented := range documentedErrors {
-		if documented.code == code {
-			return documented.status
-		}
+	credential := e.credentialOf(token)
+	if credential == nil || credential.revoked {
+		return "auth_invalid_api_token"
 	}
-	return http.StatusUnauthorized
+	return credential.code
 }
 
-// codeOf returns the first documented code of status, or "".
-func codeOf(status int) string {
-	for _, documented := range documentedErrors {
-		if documented.status == status {
-			return documented.code
-		}
-	}
-	return ""
+// Fingerprint identifies a token without revealing it: it returns the first 12 hexadecimal digits of its SHA-256.
+func Fingerprint(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:6])
 }
 
-// answer is the body of every answer of Jupico's.
-type answer struct {
-	Success bool         `json:"success"`
-	Error   *answerError `json:"error,omitempty"`
+// requestCounts is the answer of the admin API to GET /requests.
+type requestCounts struct {
+	Total         int            `json:"total"`
+	ByFingerprint map[string]int `json:"byFingerprint"`
 }
 
-type answerError struct {
-	Code    string `json:"code,omitempty"`
-	Message string `json:"message"`
+func (e *Emulator) requestCounts() requestCounts {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return requestCounts{Total: e.total, ByFingerprint: maps.Clone(e.byFingerprint)}
 }
 
-func writeSuccess(w http.ResponseWriter, status int) {
-	writeJSON(w, status, answer{Success: true})
+// Requests returns the number of requests so far, including those that are not yet answered.
+func (e *Emulator) Requests() int {
+	return e.requestCounts().Total
 }
 
-func writeError(w http.ResponseWriter, status int, code string) {
-	writeJSON(w, status, answer{Error: &answerError{Code: code, Message: SensitiveMessage}})
+// RequestsFor returns the number of requests with that token. "" counts the requests without a token.
+func (e *Emulator) RequestsFor(token string) int {
+	return e.requestCounts().ByFingerprint[Fingerprint(token)]
 }
 
-// writeJSON leaves a content type that is set already. An error in writing means that the client has gone.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	if w.Header().Get("Content-Type") == "" {
-		w.Header().Set("Content-Type", contentType)
-	}
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body)
+// RequestsByFingerprint returns the number of requests for each fingerprint of a token.
+func (e *Emulator) RequestsByFingerprint() map[string]int {
+	return e.requestCounts().ByFingerprint
 }

@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -42,12 +43,12 @@ func start(t *testing.T) *sandbox {
 	return &sandbox{Emulator: e, t: t, ca: ca, server: server, client: client}
 }
 
-// newClient returns an HTTP/2 client that trusts ca only, and follows no redirect.
+// newClient returns an HTTP/2 client that trusts only ca, and follows no redirect.
 func newClient(t *testing.T, ca *CA) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(ca.PEM()) {
-		t.Fatal("the CA's PEM holds no certificate")
+		t.Fatal("the CA's PEM contains no certificate")
 	}
 	return &http.Client{
 		Transport: &http.Transport{
@@ -58,7 +59,7 @@ func newClient(t *testing.T, ca *CA) *http.Client {
 	}
 }
 
-// overHTTP1 makes the client speak HTTP/1.1, with a connection of its own for each request.
+// overHTTP1 makes the client use HTTP/1.1, with a new connection for each request.
 func (s *sandbox) overHTTP1() *sandbox {
 	s.client = newClient(s.t, s.ca)
 	transport := s.client.Transport.(*http.Transport)
@@ -67,7 +68,7 @@ func (s *sandbox) overHTTP1() *sandbox {
 	return s
 }
 
-// request returns what a client should send.
+// request returns a correct request.
 func (s *sandbox) request(token string) *http.Request {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.server.URL+statusPath, http.NoBody)
@@ -80,7 +81,7 @@ func (s *sandbox) request(token string) *http.Request {
 	return r
 }
 
-// do returns the answer, with the whole body read.
+// do sends a request, and returns the answer and its whole body.
 func (s *sandbox) do(r *http.Request) (*http.Response, string) {
 	s.t.Helper()
 	response, err := s.client.Do(r)
@@ -95,19 +96,16 @@ func (s *sandbox) do(r *http.Request) (*http.Response, string) {
 	return response, string(body)
 }
 
-// code returns the error code that a proper request with that token is answered with: "" when it is accepted.
+// code sends a correct request with the token, and returns the error code of the answer, or "" if it is accepted.
 func (s *sandbox) code(token string) string {
 	s.t.Helper()
 	response, body := s.do(s.request(token))
 	var got answer
 	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		s.t.Fatalf("the body %q is no JSON: %v", body, err)
+		s.t.Fatalf("the body %q is not JSON: %v", body, err)
 	}
 	if got.Success != (response.StatusCode == http.StatusOK) {
 		s.t.Fatalf("status %d with success %t", response.StatusCode, got.Success)
-	}
-	if got.Error == nil {
-		return ""
 	}
 	return got.Error.Code
 }
@@ -127,7 +125,7 @@ func newlineToken(username, password string) string {
 	return base64.StdEncoding.EncodeToString([]byte(username + ":" + password + "\n"))
 }
 
-func TestAGoodRequestIsAnsweredWithSuccess(t *testing.T) {
+func TestAGoodRequestSucceeds(t *testing.T) {
 	s := start(t)
 	response, body := s.do(s.request(PublishedAPIKey))
 	wantAnswer(t, response, body, 200, "")
@@ -161,7 +159,7 @@ func TestARequestMustBeExactlyAsDocumented(t *testing.T) {
 		{"two Authorizations", func(r *http.Request) { r.Header.Add("Authorization", "Basic "+PublishedAPIKey) },
 			401, "auth_invalid_api_token"},
 		{"other path", func(r *http.Request) { r.URL.Path = "/" }, 404, "wrong_url"},
-		{"a slash too many", func(r *http.Request) { r.URL.Path = "/status/" }, 404, "wrong_url"},
+		{"one slash too many", func(r *http.Request) { r.URL.Path = "/status/" }, 404, "wrong_url"},
 		{"other method", func(r *http.Request) { r.Method = http.MethodPost }, 404, "wrong_url"},
 	}
 	s := start(t)
@@ -179,7 +177,7 @@ func setBody(r *http.Request, body string, length int64) {
 	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), length
 }
 
-// wantAnswer wants an error of Jupico's with that code, or a good answer for "".
+// wantAnswer checks that the answer is an error with that code, or a good answer if the code is "".
 func wantAnswer(t *testing.T, response *http.Response, body string, status int, code string) {
 	t.Helper()
 	want := `{"success":true}`
@@ -194,11 +192,11 @@ func wantAnswer(t *testing.T, response *http.Response, body string, status int, 
 	}
 }
 
-func TestTheFirstThingWrongIsTheOneAnswered(t *testing.T) {
+func TestTheFirstMistakeInARequestDecidesTheAnswer(t *testing.T) {
 	steps := []struct {
 		wantStatus int
 		wantCode   string
-		mend       func(*http.Request)
+		fix        func(*http.Request)
 	}{
 		{404, "wrong_url", func(r *http.Request) { r.URL.Path = statusPath }},
 		{401, "auth_header_not_present", func(r *http.Request) { r.Header.Set("Authorization", "Basic unknown") }},
@@ -216,8 +214,8 @@ func TestTheFirstThingWrongIsTheOneAnswered(t *testing.T) {
 		r.Header.Del("Authorization")
 		r.Header.Del("Content-Type")
 		setBody(r, "{}", 2)
-		for _, mended := range steps[:i] {
-			mended.mend(r)
+		for _, earlier := range steps[:i] {
+			earlier.fix(r)
 		}
 		response, body := s.do(r)
 		wantAnswer(t, response, body, step.wantStatus, step.wantCode)
@@ -236,8 +234,8 @@ func TestAnEndpointThatAuthenticatesNobodyAcceptsEverything(t *testing.T) {
 	s.wantCode("whatever", "auth_invalid_api_token")
 }
 
-// TestManyMayUseTheEmulatorAtOnce is for the race detector.
-func TestManyMayUseTheEmulatorAtOnce(t *testing.T) {
+// TestTheEmulatorIsSafeForConcurrentUse is for the race detector.
+func TestTheEmulatorIsSafeForConcurrentUse(t *testing.T) {
 	e := New()
 	uses := []func(){
 		func() {
@@ -252,18 +250,15 @@ func TestManyMayUseTheEmulatorAtOnce(t *testing.T) {
 		func() { e.AddAccount("shop", "word", Both) },
 		func() { e.AddKey("key") },
 		func() { e.Revoke(PublishedUsername) },
-		func() { e.SetPassword(PublishedUsername, PublishedPassword) },
 		func() { e.SetPublishedForms(TrailingNewline) },
 		e.Reset,
 		e.Wipe,
 		func() { e.AuthenticateNobody(false) },
 		func() { e.Inject(Fault{Times: 2}) },
 		e.Clear,
-		func() { e.Log() },
 		func() { e.Requests() },
 		func() { e.RequestsFor("key") },
 		func() { e.RequestsByFingerprint() },
-		func() { e.requestCounts() },
 	}
 	var users sync.WaitGroup
 	for _, use := range uses {
@@ -276,5 +271,38 @@ func TestManyMayUseTheEmulatorAtOnce(t *testing.T) {
 	users.Wait()
 	if got := e.Requests(); got != 2000 {
 		t.Errorf("%d requests were counted, want 2000", got)
+	}
+}
+
+func TestAFingerprintIsTheBeginningOfTheSHA256(t *testing.T) {
+	if got, want := Fingerprint("abc"), "ba7816bf8f01"; got != want { // the example of FIPS 180-2
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
+func TestRequestsAreCountedByToken(t *testing.T) {
+	s := start(t)
+	s.code(PublishedAPIKey)
+	s.code("unknown")
+	s.code("unknown")
+	withoutToken := s.request("")
+	withoutToken.Header.Del("Authorization")
+	s.do(withoutToken)
+
+	if got := s.Requests(); got != 4 {
+		t.Errorf("%d in all, want 4", got)
+	}
+	for token, want := range map[string]int{PublishedAPIKey: 1, "unknown": 2, "": 1, "never sent": 0} {
+		if got := s.RequestsFor(token); got != want {
+			t.Errorf("%d for %q, want %d", got, token, want)
+		}
+	}
+	want := map[string]int{Fingerprint(PublishedAPIKey): 1, Fingerprint("unknown"): 2, Fingerprint(""): 1}
+	if got := s.RequestsByFingerprint(); !maps.Equal(got, want) {
+		t.Errorf("by fingerprint %v, want %v", got, want)
+	}
+	s.RequestsByFingerprint()[Fingerprint("")] = 100
+	if got := s.RequestsFor(""); got != 1 {
+		t.Error("a change of the returned map changes the emulator's own")
 	}
 }

@@ -17,7 +17,7 @@ import (
 // errorBody is the JSON body of an error whose code is not documented.
 const errorBody = `{"success":false,"error":{"message":"` + SensitiveMessage + `"}}`
 
-func TestAFaultIsAnsweredInPlaceOfTheUsualAnswer(t *testing.T) {
+func TestAFaultReplacesTheUsualAnswer(t *testing.T) {
 	const successBody = `{"success":true}`
 	withCode := func(code string) string {
 		return `{"success":false,"error":{"code":"` + code + `","message":"` + SensitiveMessage + `"}}`
@@ -40,16 +40,17 @@ func TestAFaultIsAnsweredInPlaceOfTheUsualAnswer(t *testing.T) {
 		{"304", Fault{Status: 304}, 304, "", ""},
 		{"200", Fault{Status: 200}, 200, "application/json", successBody},
 		{"code", Fault{Code: "forbidden"}, 403, "application/json", withCode("forbidden")},
-		{"code of our own", Fault{Code: "new"}, 401, "application/json", withCode("new")},
+		{"undocumented code", Fault{Code: "new"}, 401, "application/json", withCode("new")},
 		{"code with 200", Fault{Status: 200, Code: "new"}, 200, "application/json", withCode("new")},
 		{"redirect", Fault{Redirect: "https://login.example/"}, 302, "", ""},
 		{"permanent redirect", Fault{Redirect: "https://login.example/", Status: 308}, 308, "", ""},
 		{"HTML", Fault{HTML: true}, 200, "text/html; charset=utf-8", loginPage},
 		{"HTML with status", Fault{HTML: true, Status: 401}, 401, "text/html; charset=utf-8", loginPage},
-		{"HTML that is long", Fault{HTML: true, BodyBytes: 3}, 200, "text/html; charset=utf-8", "xxx"},
+		{"HTML with BodyBytes", Fault{HTML: true, BodyBytes: 3}, 200, "text/html; charset=utf-8", "xxx"},
 		{"body", Fault{Body: "no JSON"}, 200, "application/json", "no JSON"},
 		{"body with status and type", Fault{Body: "busy", Status: 503, ContentType: "text/plain"}, 503, "text/plain", "busy"},
 		{"no body", Fault{NoBody: true, Status: 401}, 401, "", ""},
+		{"no body of a page", Fault{NoBody: true, HTML: true}, 200, "text/html; charset=utf-8", ""},
 		{"content type", Fault{ContentType: "text/html"}, 200, "text/html", successBody},
 		{"content type of an error", Fault{ContentType: "text/html", Status: 401}, 401, "text/html",
 			withCode("auth_invalid_api_token")},
@@ -72,7 +73,7 @@ func TestAFaultIsAnsweredInPlaceOfTheUsualAnswer(t *testing.T) {
 	}
 }
 
-func TestAFaultComesBeforeAnyLookAtTheRequest(t *testing.T) {
+func TestAFaultComesBeforeTheRequestIsChecked(t *testing.T) {
 	s := start(t)
 	s.Inject(Fault{Status: 503})
 	r := s.request("unknown")
@@ -99,7 +100,7 @@ func TestAFaultWithTimesEndsByItself(t *testing.T) {
 	s.wantCode(PublishedAPIKey, "")
 }
 
-func TestAFaultForOneTokenSparesAndDoesNotCountTheOthers(t *testing.T) {
+func TestAFaultForOneTokenNeitherAffectsNorCountsOtherTokens(t *testing.T) {
 	s := start(t)
 	s.AddKey("key")
 	s.Inject(Fault{Status: 503, Times: 1, OnlyToken: "key"})
@@ -108,7 +109,7 @@ func TestAFaultForOneTokenSparesAndDoesNotCountTheOthers(t *testing.T) {
 	s.wantCode("key", "")
 }
 
-func TestRetryAfterIsSentAsItIs(t *testing.T) {
+func TestRetryAfterIsSentUnchanged(t *testing.T) {
 	s := start(t)
 	for _, retryAfter := range []string{"120", "Fri, 31 Dec 2027 23:59:59 GMT", "nonsense"} {
 		for _, status := range []int{0, 429, 503} { // 0: the usual answer
@@ -121,18 +122,18 @@ func TestRetryAfterIsSentAsItIs(t *testing.T) {
 	}
 }
 
-// serveAlone serves one good request without a network, so that time can be that of a synctest bubble. The result
-// tells whether the request was broken off, once it has ended.
-func serveAlone(ctx context.Context, e *Emulator, w http.ResponseWriter) <-chan bool {
+// serveWithoutNetwork serves one good request without a network, so that it can run in a synctest bubble. When the
+// request has ended, the channel says whether it was aborted.
+func serveWithoutNetwork(ctx context.Context, e *Emulator, w http.ResponseWriter) <-chan bool {
 	r := httptest.NewRequestWithContext(ctx, http.MethodGet, statusPath, http.NoBody)
 	r.Header.Set("Authorization", "Basic "+PublishedAPIKey)
 	r.Header.Set("Content-Type", "application/json")
-	brokenOff := make(chan bool, 1)
+	aborted := make(chan bool, 1)
 	go func() {
-		defer func() { brokenOff <- recover() == any(http.ErrAbortHandler) }()
+		defer func() { aborted <- recover() == any(http.ErrAbortHandler) }()
 		e.ServeHTTP(w, r)
 	}()
-	return brokenOff
+	return aborted
 }
 
 func TestLatencyComesBeforeTheAnswer(t *testing.T) {
@@ -146,13 +147,13 @@ func TestLatencyComesBeforeTheAnswer(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			// In the bubble time passes only while everybody waits, so this is a minute to the nanosecond.
+			// In the bubble, time passes only while every goroutine waits, so this takes exactly a minute.
 			synctest.Test(t, func(t *testing.T) {
 				e := New()
 				e.Inject(test.fault)
 				w, begin := httptest.NewRecorder(), time.Now()
-				brokenOff := <-serveAlone(t.Context(), e, w)
-				if brokenOff || w.Code != test.wantStatus || time.Since(begin) != time.Minute {
+				aborted := <-serveWithoutNetwork(t.Context(), e, w)
+				if aborted || w.Code != test.wantStatus || time.Since(begin) != time.Minute {
 					t.Errorf("got %d after %s, want %d after a minute", w.Code, time.Since(begin), test.wantStatus)
 				}
 			})
@@ -174,15 +175,15 @@ func TestAWaitingRequestEndsWithItsClientOrTheEmulator(t *testing.T) {
 					e.Inject(fault)
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
-					brokenOff := serveAlone(ctx, e, httptest.NewRecorder())
+					aborted := serveWithoutNetwork(ctx, e, httptest.NewRecorder())
 					synctest.Wait()
-					if len(brokenOff) != 0 || e.Requests() != 1 {
+					if len(aborted) != 0 || e.Requests() != 1 {
 						t.Fatal("the request does not wait")
 					}
 					end(cancel, e)
 					synctest.Wait()
-					if len(brokenOff) != 1 || !<-brokenOff {
-						t.Error("the request was not broken off")
+					if len(aborted) != 1 || !<-aborted {
+						t.Error("the request was not aborted")
 					}
 				})
 			})
@@ -190,11 +191,11 @@ func TestAWaitingRequestEndsWithItsClientOrTheEmulator(t *testing.T) {
 	}
 }
 
-func TestAClosedEmulatorKeepsNobodyWaiting(t *testing.T) {
+func TestAClosedEmulatorKeepsNoRequestOpen(t *testing.T) {
 	s := start(t)
 	s.Inject(Fault{Hang: true})
 	s.Close()
-	s.Close() // a second time does no harm
+	s.Close() // a second call does no harm
 	if response, err := s.client.Do(s.request(PublishedAPIKey)); err == nil {
 		_ = response.Body.Close()
 		t.Errorf("got %s, want a broken connection", response.Status)
@@ -219,11 +220,11 @@ func TestAHangAfterAnAnswerLeavesItUnfinished(t *testing.T) {
 			t.Errorf("the body begins with %q (%v)", begin, err)
 		}
 		_ = response.Body.Close()
-		s.server.Close() // It waits for the request, so this ends only because the client has gone.
+		s.server.Close() // Close waits for the request, which ends only because the client is gone.
 	})
 }
 
-func TestAResetBreaksTheConnectionOffBeforeTheAnswer(t *testing.T) {
+func TestAResetAbortsTheConnectionBeforeTheAnswer(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, s *sandbox) {
 		s.Inject(Fault{ResetConnection: true, Times: 1})
 		if response, err := s.client.Do(s.request(PublishedAPIKey)); err == nil {
@@ -237,14 +238,14 @@ func TestAResetBreaksTheConnectionOffBeforeTheAnswer(t *testing.T) {
 	})
 }
 
-func TestAResetBreaksTheConnectionOffInTheMiddleOfTheAnswer(t *testing.T) {
+func TestAResetAbortsTheConnectionInTheMiddleOfTheAnswer(t *testing.T) {
 	bothProtocols(t, func(t *testing.T, s *sandbox) {
 		s.Inject(Fault{ResetConnection: true, Status: 503, Body: "begin"})
 		response, err := s.client.Do(s.request(PublishedAPIKey))
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer response.Body.Close() //nolint:errcheck // It was read as far as it goes.
+		defer response.Body.Close() //nolint:errcheck // There is nothing left to read.
 		body, err := io.ReadAll(response.Body)
 		if response.StatusCode != 503 || string(body) != "begin" || err == nil {
 			t.Errorf("got %d %q and no error, want 503, the beginning and an error", response.StatusCode, body)
@@ -252,7 +253,7 @@ func TestAResetBreaksTheConnectionOffInTheMiddleOfTheAnswer(t *testing.T) {
 	})
 }
 
-func TestABodyIsAsLongAsAsked(t *testing.T) {
+func TestABodyHasTheGivenLength(t *testing.T) {
 	s := start(t)
 	s.Inject(Fault{BodyBytes: 1<<20 + 1, Status: 500})
 	response, body := s.do(s.request(PublishedAPIKey))
@@ -260,7 +261,7 @@ func TestABodyIsAsLongAsAsked(t *testing.T) {
 		t.Errorf("got %d with %d bytes", response.StatusCode, len(body))
 	}
 	if response.ContentLength != -1 {
-		t.Errorf("the length is announced: %d", response.ContentLength)
+		t.Errorf("the header declares the length: %d", response.ContentLength)
 	}
 }
 
@@ -275,7 +276,7 @@ func TestAnEndlessBodyStopsWhenTheClientGoesAway(t *testing.T) {
 			t.Error(err)
 		}
 		_ = response.Body.Close()
-		s.server.Close() // It waits for the request, so this ends only because the client has gone.
+		s.server.Close() // Close waits for the request, which ends only because the client is gone.
 	})
 }
 
@@ -284,7 +285,7 @@ func TestAFaultThatMakesNoSenseIsRefused(t *testing.T) {
 		func() {
 			defer func() {
 				if recover() == nil {
-					t.Errorf("%+v was taken", fault)
+					t.Errorf("%+v was accepted", fault)
 				}
 			}()
 			New().Inject(fault)

@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -20,57 +19,32 @@ import (
 	"time"
 )
 
-// clockSkew is how far back certificates are valid, for clients whose clock is behind.
-const clockSkew = time.Hour
-
-// CA is a certificate authority that exists in memory only.
-type CA struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
+// CA is a certificate authority that exists only in memory.
+type CA struct{ certificate tls.Certificate }
 
 // NewCA makes a certificate authority that is valid for 2 years.
 func NewCA() (*CA, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("making the CA's key: %w", err)
-	}
-	now := time.Now()
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "Jupico emulator CA"},
-		NotBefore:             now.Add(-clockSkew),
-		NotAfter:              now.AddDate(2, 0, 0),
+		NotAfter:              time.Now().AddDate(2, 0, 0),
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, fmt.Errorf("making the CA's certificate: %w", err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("reading the CA's certificate: %w", err)
-	}
-	return &CA{cert: cert, key: key}, nil
+	certificate, err := new(CA).sign(template)
+	return &CA{certificate}, err
 }
 
-// PEM returns the certificate that clients are to trust.
+// PEM returns the certificate that clients must trust.
 func (ca *CA) PEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.certificate.Leaf.Raw})
 }
 
 // Issue returns a server certificate for these DNS names and IP addresses, valid for 1 year, with its key.
 func (ca *CA) Issue(hosts ...string) (tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("making the server's key: %w", err)
-	}
-	now := time.Now()
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "Jupico emulator"},
-		NotBefore:   now.Add(-clockSkew),
-		NotAfter:    now.AddDate(1, 0, 0),
+		NotAfter:    time.Now().AddDate(1, 0, 0),
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
@@ -81,11 +55,27 @@ func (ca *CA) Issue(hosts ...string) (tls.Certificate, error) {
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, key.Public(), ca.key)
+	return ca.sign(template)
+}
+
+// sign makes a key and a certificate for it. If the CA has no certificate yet, this becomes its own, and the new key
+// signs it. The certificate is valid from an hour ago, for clients whose clock is slow.
+func (ca *CA) sign(template *x509.Certificate) (tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("making the server's certificate: %w", err)
+		return tls.Certificate{}, err
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	issuer, issuerKey := ca.certificate.Leaf, ca.certificate.PrivateKey
+	if issuer == nil {
+		issuer, issuerKey = template, key
+	}
+	template.NotBefore = time.Now().Add(-time.Hour)
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), issuerKey)
+	if err != nil {
+		return tls.Certificate{}, err
+	}
+	leaf, err := x509.ParseCertificate(der)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }
 
 // ServerTLS returns the TLS settings of a server with that certificate: 1.2 or newer.
@@ -93,17 +83,17 @@ func ServerTLS(cert tls.Certificate) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 }
 
-// NewServer starts an HTTPS server on a free port of 127.0.0.1, with HTTP/2, and a certificate of ca for 127.0.0.1,
-// ::1, localhost and the further hosts. Like all of httptest it panics when that fails.
-func NewServer(h http.Handler, ca *CA, hosts ...string) *httptest.Server {
-	cert, err := ca.Issue(append([]string{"127.0.0.1", "::1", "localhost"}, hosts...)...)
+// NewServer starts an HTTPS server with HTTP/2 on a free port of 127.0.0.1. Its certificate is issued by ca for
+// 127.0.0.1, ::1 and localhost. Like the functions of httptest, it panics if it fails.
+func NewServer(h http.Handler, ca *CA) *httptest.Server {
+	cert, err := ca.Issue("127.0.0.1", "::1", "localhost")
 	if err != nil {
 		panic("jupicotest: " + err.Error())
 	}
 	server := httptest.NewUnstartedServer(h)
 	server.EnableHTTP2 = true
 	server.TLS = ServerTLS(cert)
-	// Tests make handshakes fail on purpose, and each would be a line in their output.
+	// Tests make handshakes fail on purpose, and each failure would add a line to their output.
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	return server

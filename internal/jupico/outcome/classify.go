@@ -4,6 +4,7 @@
 package outcome
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"mime"
@@ -13,7 +14,7 @@ import (
 	"time"
 )
 
-// MaxBody is how much of a response's body is read, in bytes.
+// MaxBody is the maximum length of a body that can be an answer of the API, in bytes.
 const MaxBody = 64 << 10
 
 // Response is what classification looks at.
@@ -21,45 +22,46 @@ type Response struct {
 	Status      int
 	ContentType string
 	RetryAfter  string
-	// Body is at most the first MaxBody bytes; Truncated says that there were more.
-	Body      []byte
-	Truncated bool
+	Body        []byte // one byte more than MaxBody is enough to know that it is too long
 }
 
-// codes are the error codes that Jupico documents. Only these may be shown to a user: another word in their place is
-// text of unknown content. Those that mean something beside status 401 are given the outcome that they mean there.
-var codes = map[string]Outcome{
-	"auth_invalid_api_token":    Rejected,
-	"auth_invalid_api_user":     UserInactive,
-	"auth_invalid_role":         LimitedPermissions,
-	"auth_invalid_submerchant":  AccountInactive,
-	"auth_invalid_facilitator":  AccountInactive,
-	"auth_invalid_product":      AccountInactive,
-	"auth_header_not_present":   RequestAltered,
-	"auth_invalid_content_type": RequestAltered,
-	"auth_token_session":        UnexpectedResponse,
-	"invalid_payload":           UnexpectedResponse,
-	"forbidden":                 UnexpectedResponse,
-	"wrong_url":                 UnexpectedResponse,
-	"internal_server_error":     UnexpectedResponse,
-	"service_unavailable":       UnexpectedResponse,
+// codes are the error codes that Jupico documents. Only these may be shown to a user, since any other text in their
+// place might be sensitive.
+var codes = map[string]meaning{
+	"auth_invalid_api_token":    {401, Rejected},
+	"auth_invalid_api_user":     {401, UserInactive},
+	"auth_invalid_role":         {401, LimitedPermissions},
+	"auth_invalid_submerchant":  {401, AccountInactive},
+	"auth_invalid_facilitator":  {401, AccountInactive},
+	"auth_invalid_product":      {401, AccountInactive},
+	"auth_header_not_present":   {401, RequestAltered},
+	"auth_invalid_content_type": {401, RequestAltered},
+	"auth_token_session":        {401, UnexpectedResponse},
+	"invalid_payload":           {400, UnexpectedResponse},
+	"forbidden":                 {403, Forbidden},
+	"wrong_url":                 {404, UnexpectedResponse},
+	"internal_server_error":     {500, Unavailable},
+	"service_unavailable":       {503, Unavailable},
 }
+
+// meaning is what a code means beside its own status. Beside any other status it means nothing.
+type meaning struct {
+	status  int
+	outcome Outcome
+}
+
+// statuses mean an outcome by themselves, whatever the body is.
+var statuses = map[int]Outcome{403: Forbidden, 407: ProxyRefused, 408: Unavailable, 429: RateLimited}
 
 // Classify turns a response into a result. now is what a Retry-After date is measured from.
 func Classify(r Response, now time.Time) Result {
 	body := parse(r)
-	result := Result{Outcome: classify(r, body), Detail: fmt.Sprintf("HTTP %d", r.Status)}
+	result := Result{Outcome: classify(r.Status, body), Detail: fmt.Sprintf("HTTP %d", r.Status)}
 	switch {
 	case body.code != "":
 		result.Detail += " " + body.code
-	case body.html:
-		result.Detail += " with an HTML page"
-	case r.Truncated:
-		result.Detail += fmt.Sprintf(" with a body over %d KiB", MaxBody>>10)
-	case body.broken:
-		result.Detail += " with JSON that does not parse"
-	case body.failed && r.Status < 300:
-		result.Detail += ` with "success": false`
+	case body.problem != "":
+		result.Detail += " with " + body.problem
 	}
 	if result.Outcome.Class() == Transient {
 		result.RetryAfter = retryAfter(r.RetryAfter, now)
@@ -67,84 +69,64 @@ func Classify(r Response, now time.Time) Result {
 	return result
 }
 
-func classify(r Response, body parsed) Outcome {
+func classify(status int, body parsed) Outcome {
+	if code, isDocumented := codes[body.code]; isDocumented && code.status == status {
+		return code.outcome
+	}
 	switch {
-	case r.Status >= 200 && r.Status < 300:
-		return classifySuccess(r, body)
-	case r.Status == http.StatusUnauthorized:
-		return classifyUnauthorized(r, body)
-	case r.Status == http.StatusForbidden:
-		return Forbidden
-	case r.Status == http.StatusProxyAuthRequired:
-		return ProxyRefused
-	case r.Status == http.StatusTooManyRequests:
-		return RateLimited
-	case r.Status == http.StatusRequestTimeout, r.Status >= 500 && r.Status < 600:
+	case status >= 200 && status < 300 && body.problem == "":
+		return Accepted
+	case status == http.StatusUnauthorized && body.code == "" && body.isOfAPI:
+		return Rejected
+	case status >= 500 && status < 600:
 		return Unavailable
 	default:
-		return UnexpectedResponse
+		return cmp.Or(statuses[status], UnexpectedResponse)
 	}
 }
 
-func classifySuccess(r Response, body parsed) Outcome {
-	if body.html || r.Truncated || body.broken || body.failed {
-		return UnexpectedResponse
-	}
-	return Accepted
-}
-
-func classifyUnauthorized(r Response, body parsed) Outcome {
-	switch {
-	case body.html || r.Truncated:
-		return UnexpectedResponse
-	case body.code != "":
-		return codes[body.code]
-	case body.empty || body.json:
-		return Rejected
-	default:
-		return UnexpectedResponse
-	}
-}
-
-// parsed is what a body says, and what it is.
+// parsed is what a body says.
 type parsed struct {
-	empty, html, json bool
-	broken            bool   // declared as JSON, and it is not
-	failed            bool   // "success": false
-	code              string // a documented error code, or empty
+	code    string // a documented error code, or empty
+	problem string // why this cannot be the body of an acceptance, or empty
+	isOfAPI bool   // it may be the API's rather than a gateway's, even without a code
 }
 
 func parse(r Response) parsed {
-	declared := r.ContentType
-	if declared == "" && len(r.Body) > 0 {
-		declared = http.DetectContentType(r.Body)
-	}
-	mediaType, _, _ := mime.ParseMediaType(declared)
-	p := parsed{empty: len(r.Body) == 0, html: mediaType == "text/html" || mediaType == "application/xhtml+xml"}
-	if p.empty || p.html || r.Truncated {
-		return p
+	mediaType, _, _ := mime.ParseMediaType(cmp.Or(r.ContentType, http.DetectContentType(r.Body)))
+	switch {
+	case mediaType == "text/html", mediaType == "application/xhtml+xml":
+		return parsed{problem: "an HTML page"}
+	case len(r.Body) > MaxBody:
+		return parsed{problem: fmt.Sprintf("a body over %d KiB", MaxBody>>10)}
+	case len(r.Body) == 0:
+		return parsed{isOfAPI: true}
 	}
 	var document any
-	p.json = json.Unmarshal(r.Body, &document) == nil
-	p.broken = !p.json && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
-	object, _ := document.(map[string]any)
-	success, isBool := object["success"].(bool)
-	p.failed = isBool && !success
-	if code := errorCode(object); codes[code] != "" {
-		p.code = code
+	if err := json.Unmarshal(r.Body, &document); err != nil {
+		if mediaType == "application/json" || strings.HasSuffix(mediaType, "+json") {
+			return parsed{problem: "JSON that does not parse"}
+		}
+		return parsed{}
 	}
-	return p
+	body := parsed{isOfAPI: true}
+	if code := errorCode(document); codes[code].outcome != "" {
+		body.code = code
+	}
+	if field(document, "success") == false && r.Status < 300 {
+		body.problem = `"success": false`
+	}
+	return body
 }
 
 // errorCode reads the code leniently, since Jupico's own documents show it in more than one place.
-func errorCode(object map[string]any) string {
-	response, _ := object["response"].(map[string]any)
+func errorCode(document any) string {
 	for _, candidate := range []any{
-		field(object["error"], "code"),
-		field(response["error"], "code"),
-		object["errorCode"],
-		object["code"],
-		object["error"],
+		field(field(document, "error"), "code"),
+		field(field(field(document, "response"), "error"), "code"),
+		field(document, "errorCode"),
+		field(document, "code"),
+		field(document, "error"),
 	} {
 		if code, isString := candidate.(string); isString && code != "" {
 			return code
@@ -158,7 +140,8 @@ func field(value any, name string) any {
 	return object[name]
 }
 
-// retryAfter reads both forms of RFC 9110, section 10.2.3. What it cannot read, or what has passed, is 0.
+// retryAfter reads both forms of RFC 9110, section 10.2.3. It is 0 when the header cannot be read, or when the time has
+// passed.
 func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
 	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {

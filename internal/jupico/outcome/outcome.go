@@ -5,47 +5,37 @@
 // conditions, events and metrics share.
 package outcome
 
-import "time"
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
 
 // Outcome is what came of a check: one authenticated GET /status.
 type Outcome string
 
-// The outcomes.
+// The outcomes. The table says what each one means.
 const (
-	// Accepted: the API accepted the token.
-	Accepted Outcome = "Accepted"
-	// LimitedPermissions: the API recognised the token, which lacks a permission on /status.
+	Accepted           Outcome = "Accepted"
 	LimitedPermissions Outcome = "LimitedPermissions"
 
-	// Rejected: the API does not know the token.
-	Rejected Outcome = "Rejected"
-	// UserInactive: the API knows the user, who is not active.
-	UserInactive Outcome = "UserInactive"
-	// AccountInactive: the submerchant, facilitator or product was not found or is not active.
+	Rejected        Outcome = "Rejected"
+	UserInactive    Outcome = "UserInactive"
 	AccountInactive Outcome = "AccountInactive"
 
-	// RequestAltered: the API misses what was sent, so that something on the way must have taken it.
-	RequestAltered Outcome = "RequestAltered"
-	// Forbidden: the source address is not allowed, or a firewall stepped in.
-	Forbidden Outcome = "Forbidden"
-	// UnexpectedResponse: the answer is none that the API is documented to give.
-	UnexpectedResponse Outcome = "UnexpectedResponse"
-	// ProxyRefused: the proxy on the way wants credentials of its own.
-	ProxyRefused Outcome = "ProxyRefused"
-	// EndpointDoesNotAuthenticate: the endpoint accepted a random token, so that its acceptance proves nothing.
+	RequestAltered              Outcome = "RequestAltered"
+	Forbidden                   Outcome = "Forbidden"
+	UnexpectedResponse          Outcome = "UnexpectedResponse"
+	ProxyRefused                Outcome = "ProxyRefused"
 	EndpointDoesNotAuthenticate Outcome = "EndpointDoesNotAuthenticate"
-	// EndpointDenied: the URL is not on the operator's list, or not HTTPS. Nothing was sent.
-	EndpointDenied Outcome = "EndpointDenied"
-	// CAInvalid: the certificates to verify the endpoint with could not be read. Nothing was sent.
-	CAInvalid Outcome = "CAInvalid"
+	EndpointDenied              Outcome = "EndpointDenied"
+	CAInvalid                   Outcome = "CAInvalid"
 
-	// TLSFailure: the endpoint's certificate was not accepted, or the handshake failed.
-	TLSFailure Outcome = "TLSFailure"
-	// RateLimited: the API asked for fewer requests.
+	TLSFailure  Outcome = "TLSFailure"
 	RateLimited Outcome = "RateLimited"
-	// Unavailable: the API answered that it cannot serve now.
 	Unavailable Outcome = "Unavailable"
-	// Unreachable: no answer came.
 	Unreachable Outcome = "Unreachable"
 )
 
@@ -54,60 +44,113 @@ type Class string
 
 // The classes.
 const (
-	// Acceptance is evidence for the token.
-	Acceptance Class = "Acceptance"
-	// Rejection is evidence against the token.
-	Rejection Class = "Rejection"
-	// NoEvidence says nothing of the token, and is not expected to pass by itself.
-	NoEvidence Class = "NoEvidence"
-	// Transient says nothing of the token, and is expected to pass.
-	Transient Class = "Transient"
+	Acceptance Class = "Acceptance" // evidence for the token
+	Rejection  Class = "Rejection"  // evidence against the token
+	NoEvidence Class = "NoEvidence" // says nothing about the token, and is not expected to pass by itself
+	Transient  Class = "Transient"  // says nothing about the token, and is expected to pass by itself
 )
 
-// All lists every outcome, in the order of the documentation.
-func All() []Outcome {
-	return []Outcome{
-		Accepted, LimitedPermissions,
-		Rejected, UserInactive, AccountInactive,
-		RequestAltered, Forbidden, UnexpectedResponse, ProxyRefused,
-		EndpointDoesNotAuthenticate, EndpointDenied, CAInvalid,
-		TLSFailure, RateLimited, Unavailable, Unreachable,
-	}
+// row is all that the operator knows about an outcome.
+type row struct {
+	class     Class
+	needsUser bool   // nothing changes before a user changes something, so that waiting is no use
+	message   string // with places for the endpoint and for the detail
 }
+
+var table = map[Outcome]row{
+	Accepted: {class: Acceptance, message: "%s accepts the credential%s."},
+	LimitedPermissions: {
+		class:   Acceptance,
+		message: "%s recognises the credential, which lacks the permission to read /status%s.",
+	},
+
+	Rejected:     {class: Rejection, message: "%s does not know the credential%s."},
+	UserInactive: {class: Rejection, message: "%s knows the user, who is not active%s."},
+	AccountInactive: {
+		class:   Rejection,
+		message: "%s knows the credential, but its submerchant, facilitator or product was not found or is not active%s.",
+	},
+
+	RequestAltered: {
+		class: NoEvidence,
+		message: "%s misses a header that the operator sent%s: see whether a proxy or gateway on the way strips " +
+			"Authorization or Content-Type.",
+	},
+	Forbidden: {
+		class: NoEvidence,
+		message: "%s refuses the operator's source address%s, which says nothing of the credential. Have the operator's " +
+			"egress address put on Jupico's IP allow list.",
+	},
+	UnexpectedResponse: unknown,
+	ProxyRefused: {
+		class:   NoEvidence,
+		message: "The proxy on the way to %s wants credentials of its own%s. See HTTPS_PROXY of the operator.",
+	},
+	EndpointDoesNotAuthenticate: {
+		class: NoEvidence, needsUser: true,
+		message: "%s accepted a random token%s, so that its acceptance proves nothing, and nothing is newly delivered. See " +
+			"whether it is Jupico's API, and whether a gateway answers in its place.",
+	},
+	EndpointDenied: {
+		class: NoEvidence, needsUser: true,
+		message: "%s may not be asked%s, and nothing was sent. Ask the operator's administrator to allow it with " +
+			"--allowed-endpoint, or correct spec.endpoint.",
+	},
+	CAInvalid: {
+		class: NoEvidence, needsUser: true,
+		message: "The certificates to verify %s with cannot be used%s, and nothing was sent. Correct " +
+			"spec.endpoint.caBundle or the ConfigMap of spec.endpoint.caConfigMapRef.",
+	},
+
+	TLSFailure: {
+		class: Transient,
+		message: "No trusted connection to %s%s. Correct its certificate, or give the authority that signed it in " +
+			"spec.endpoint.",
+	},
+	RateLimited: {
+		class:   Transient,
+		message: "%s asks for fewer requests%s. The operator waits as long as it is told to.",
+	},
+	Unavailable: {class: Transient, message: "%s is out of service%s. The operator goes on asking."},
+	Unreachable: {class: Transient, message: "%s cannot be reached%s. The operator goes on asking."},
+}
+
+// unknown also stands for words that are not in the table: a word that another version of the operator wrote into a
+// status, and the empty word of a check that was not made.
+var unknown = row{
+	class: NoEvidence,
+	message: "%s answered in a way that Jupico's API is not documented to%s. See whether it is Jupico's API, or a " +
+		"portal, gateway or firewall in its place.",
+}
+
+func (o Outcome) row() row { return cmp.Or(table[o], unknown) }
+
+// All lists every outcome.
+func All() []Outcome { return slices.Sorted(maps.Keys(table)) }
 
 // Class of the outcome. The empty Outcome, of a check that was not made, is NoEvidence.
-func (o Outcome) Class() Class {
-	switch o {
-	case Accepted, LimitedPermissions:
-		return Acceptance
-	case Rejected, UserInactive, AccountInactive:
-		return Rejection
-	case TLSFailure, RateLimited, Unavailable, Unreachable:
-		return Transient
-	case RequestAltered, Forbidden, UnexpectedResponse, ProxyRefused,
-		EndpointDoesNotAuthenticate, EndpointDenied, CAInvalid:
-		return NoEvidence
-	default:
-		return NoEvidence
+func (o Outcome) Class() Class { return o.row().class }
+
+// IsEvidence reports whether the outcome says something about the token.
+func (o Outcome) IsEvidence() bool { return o.Class() == Acceptance || o.Class() == Rejection }
+
+// NeedsUser reports whether nothing changes before a user changes something.
+func (o Outcome) NeedsUser() bool { return o.row().needsUser }
+
+// Message tells a user what the endpoint answered and, without evidence, what to do about it. detail may be empty.
+func (o Outcome) Message(endpoint, detail string) string {
+	if detail != "" {
+		detail = " (" + detail + ")"
 	}
+	return fmt.Sprintf(o.row().message, endpoint, detail)
 }
 
-// IsEvidence reports whether the outcome says something of the token.
-func (o Outcome) IsEvidence() bool {
-	return o.Class() == Acceptance || o.Class() == Rejection
-}
-
-// Sent reports whether a request left the operator.
-func (o Outcome) Sent() bool { return o != EndpointDenied && o != CAInvalid }
-
-// Result is an outcome with what a user may be told of it.
+// Result is an outcome with what a user may be told about it.
 type Result struct {
 	Outcome Outcome
-	// Detail is a short phrase, such as "HTTP 401 auth_invalid_api_token". It is made of words that stand in this
-	// project's code and of a status code, never of a response's text.
-	Detail string
-	// RetryAfter is how long the API asked to be left alone. 0 when it did not.
-	RetryAfter time.Duration
-	// Duration of the request. 0 when nothing was sent.
-	Duration time.Duration
+	// Detail is a short phrase, such as "HTTP 401 auth_invalid_api_token". It is made of words in this project's code and
+	// of a status, never of a text that was received.
+	Detail     string
+	RetryAfter time.Duration // how long the API asked not to be sent requests; 0: it did not ask
+	Duration   time.Duration // of the request; 0: nothing was sent
 }

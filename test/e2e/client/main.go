@@ -1,15 +1,15 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command client is what the end-to-end tests run in pods: an application that uses the Secret it mounts, and the hands
-// of the tests where kubectl does not reach. It has no other dependency than the standard library.
+// Command client runs in the pods of the end-to-end tests. It is an application that uses the Secret that it mounts,
+// and it does for the tests what kubectl cannot do. It needs only the standard library.
 //
-//	client app DIR CA                 for each authorization in DIR: call GET /status at DIR/url, and print the outcome
+//	client app DIR CA                 for each new authorization in DIR, call GET /status at DIR/url and print the result
 //	client post URL BODY              send a command to the emulator's admin API
-//	client get URL [TOKEN-FILE]       print the status code, and the body when that is 200; trusts any certificate
-//	client cat FILE
-//	client signal N NAME [POD-UID]    send a signal to every process of that name (of that pod); prints their number
-//	client sleep
+//	client get URL [TOKEN-FILE]       print the status code and, if it is 200, the body; trusts any certificate
+//	client cat FILE                   print a file
+//	client signal N NAME [POD-UID]    send signal N to every process with that name (in that pod); print how many
+//	client sleep                      wait for a signal to end
 package main
 
 import (
@@ -68,11 +68,11 @@ func run(ctx context.Context, args []string) error {
 		<-ctx.Done()
 		return nil
 	default:
-		return fmt.Errorf("%q is no command", command)
+		return fmt.Errorf("unknown command %q", command)
 	}
 }
 
-// app is an application as the README advises: it reads the file again whenever it has changed.
+// app is an application that follows the README: it reads the file again when it has changed.
 func app(ctx context.Context, dir, caFile string) error {
 	roots := x509.NewCertPool()
 	ca, err := os.ReadFile(caFile)
@@ -106,9 +106,9 @@ func app(ctx context.Context, dir, caFile string) error {
 	}
 }
 
-// call is one line of the output. It holds no credential.
+// call is one line of the output. It contains no credential.
 type call struct {
-	Number int       `json:"number"` // of authorizations seen
+	Number int       `json:"number"` // how many authorizations it has seen
 	Seen   time.Time `json:"seen"`
 	Status int       `json:"status"`
 	Error  string    `json:"error,omitempty"`
@@ -156,7 +156,7 @@ func post(ctx context.Context, url, body string) error {
 		return err
 	}
 	if status != http.StatusOK {
-		return fmt.Errorf("%s is answered with %d: %s", url, status, answer)
+		return fmt.Errorf("the answer of %s is %d: %s", url, status, answer)
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func get(ctx context.Context, url, tokenFile string) error {
 		}
 		request.Header.Set("Authorization", "Bearer "+string(token))
 	}
-	//nolint:gosec // The metrics' certificate is made by the operator for itself.
+	//nolint:gosec // The operator makes the metrics' certificate itself.
 	anyCertificate := &tls.Config{InsecureSkipVerify: true}
 	client := &http.Client{Timeout: requestTimeout, Transport: &http.Transport{TLSClientConfig: anyCertificate}}
 	status, answer, err := send(client, request)
@@ -196,7 +196,7 @@ func send(client *http.Client, request *http.Request) (int, []byte, error) {
 	return response.StatusCode, answer, errors.Join(err, response.Body.Close())
 }
 
-// signalAll needs a pod that shares the node's process identifiers. Signal 0 only counts.
+// signalAll sends a signal to processes of the node, which needs a pod with hostPID. Signal 0 only counts them.
 func signalAll(number, name, podUID string) error {
 	signalNumber, err := strconv.Atoi(number)
 	if err != nil {
@@ -221,8 +221,8 @@ func signalAll(number, name, podUID string) error {
 	return nil
 }
 
-// matches looks at the program's name and at the control groups, which carry the pod's UID (with systemd's driver, with
-// underscores). A process that is gone does not match.
+// matches compares the program's name, and looks for the pod's UID in the names of the control groups. systemd's driver
+// writes it with underscores. A process that has ended does not match.
 func matches(directory, name, podUID string) bool {
 	line, err := os.ReadFile(filepath.Join(directory, "cmdline"))
 	if err != nil {

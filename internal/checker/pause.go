@@ -1,0 +1,73 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package checker
+
+import (
+	"time"
+
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+const (
+	// failuresToPause is how many outcomes without evidence in a row begin a pause.
+	failuresToPause = 5
+	// A pause lasts as long as Retry-After says, but no longer than longestPause. Without Retry-After, it lasts for
+	// shortestPause at first, and then twice as long each time, up to longestPause.
+	shortestPause = 10 * time.Second
+	longestPause  = 5 * time.Minute
+)
+
+// pause keeps requests from an endpoint that asked for that, or that gives no evidence. When its time is over, one
+// check at a time is let through, and only that check ends the pause or begins the next. No library does this: those
+// for circuit breakers read the system's clock, so that tests cannot let time pass, and know only success and failure.
+type pause struct {
+	failures int           // outcomes without evidence in a row
+	length   time.Duration // 0: there is no pause
+	until    time.Time
+	halfOpen *call // the one that is let through, while it is under way
+
+	// result of the check that began the pause. That check began then.
+	result outcome.Result
+	began  time.Time
+}
+
+// answer returns the result that stands for every check now, and when its check began. It returns false when a request
+// may be sent.
+func (p *pause) answer(now time.Time) (outcome.Result, time.Time, bool) {
+	left := max(0, p.until.Sub(now))
+	result := p.result
+	result.RetryAfter = min(result.RetryAfter, left)
+	return result, p.began, left > 0 || p.halfOpen != nil
+}
+
+// end records what a call says about the endpoint, and reports whether that begins a pause or makes it longer. A call
+// that was given up says nothing, and a TLS failure may be caused by the authorities of one resource.
+func (p *pause) end(c *call, now time.Time) bool {
+	isDecisive := p.length == 0 || p.halfOpen == c
+	if p.halfOpen == c {
+		p.halfOpen = nil
+	}
+	switch {
+	case c.result.Outcome == "", c.result.Outcome == outcome.TLSFailure:
+		return false
+	case c.result.Outcome.IsEvidence():
+		if isDecisive {
+			*p = pause{}
+		}
+		return false
+	}
+	p.failures++
+	length := min(c.result.RetryAfter, longestPause)
+	if length <= 0 {
+		isAskedFor := c.result.Outcome == outcome.RateLimited
+		if !isDecisive || p.length == 0 && p.failures < failuresToPause && !isAskedFor {
+			return false
+		}
+		length = min(max(shortestPause, 2*p.length), longestPause)
+	}
+	if until := now.Add(length); until.After(p.until) {
+		p.length, p.until, p.result, p.began = length, until, c.result, c.began
+	}
+	return true
+}

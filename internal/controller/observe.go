@@ -1,0 +1,159 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/check"
+	"github.com/jupico-operator/jupico-operator/internal/credential"
+	"github.com/jupico-operator/jupico-operator/internal/decision"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
+	"github.com/jupico-operator/jupico-operator/internal/objectwatch"
+	"github.com/jupico-operator/jupico-operator/internal/render"
+)
+
+// watched gathers what the watches show, which costs no request. Only for a target that nobody referred to before, it
+// asks the API server, and that may fail.
+func (r *Reconciler) watched(ctx context.Context, resource *v1alpha1.JupicoCredential) (decision.Watched, error) {
+	var watched decision.Watched
+	targetName := resource.Spec.Target.Name
+	inSpec := sets.New(targetName)
+	for i := range resource.Spec.Credentials {
+		name := resource.Spec.Credentials[i].SecretName()
+		inSpec.Insert(name)
+		if source := r.secrets.Cached(keyOf(resource.Namespace, name)); source != nil {
+			watched.SourceVersions[i] = source.Source()
+		}
+	}
+	for _, name := range r.secrets.ManagedBy(resource.Namespace, resource.Name) {
+		former := r.secrets.Cached(keyOf(resource.Namespace, name))
+		if !inSpec.Has(name) && former != nil && !render.ParseMark(former.Mark).IsCopy(name) {
+			watched.FormerTargets = append(watched.FormerTargets, name)
+		}
+	}
+	target, err := r.secrets.Get(ctx, keyOf(resource.Namespace, targetName))
+	if target != nil {
+		watched.Target = &decision.ObservedTarget{
+			Version: target.Source(), ManagedBy: target.ManagedBy, Mark: render.ParseMark(target.Mark),
+		}
+	}
+	return watched, err
+}
+
+// observe gathers what a round decides on, and the calls that it may make. It reads only what has changed.
+func (r *Reconciler) observe(
+	ctx context.Context, resource *v1alpha1.JupicoCredential, state *decision.State,
+	watched decision.Watched, targetErr error,
+) (decision.Observation, decision.Calls) {
+	o := decision.Observation{
+		Resource: resource, Now: r.clock.Now(), Watched: watched, Endpoint: endpoint.Endpoint{URL: baseURL(resource)},
+	}
+	if targetErr != nil {
+		o.TargetProblem = fmt.Sprintf("Secret %q could not be read (%s). The operator tries again.",
+			resource.Spec.Target.Name, readProblem(targetErr))
+	}
+	templates, err := render.Compile(resource)
+	if err != nil {
+		o.TemplateProblem = err.Error()
+	}
+	calls := r.calls(resource, templates)
+	if resource.Spec.Suspend {
+		return o, calls
+	}
+	sources, ca := state.Observed(resource)
+	for i := range resource.Spec.Credentials {
+		o.Sources[i] = r.readSource(ctx, resource, i, sources[i])
+	}
+	if spec := resource.Spec.Endpoint; spec != nil && spec.CAConfigMapRef != nil {
+		o.CA = r.readCA(ctx, resource, ca)
+		o.Endpoint.CA = o.CA.PEM
+	} else if spec != nil {
+		o.Endpoint.CA = string(spec.CABundle)
+	}
+	return o, calls
+}
+
+// baseURL returns where the spec wants credentials to be checked, in the canonical spelling if the URL has one.
+func baseURL(resource *v1alpha1.JupicoCredential) string {
+	spec := resource.Spec.Endpoint
+	if spec == nil {
+		return decision.EnvironmentURL(resource.Spec.Environment)
+	}
+	canonical, _ := endpoint.Canonical(spec.URL)
+	return cmp.Or(canonical, spec.URL)
+}
+
+// calls returns the calls that a round may make for a resource.
+func (r *Reconciler) calls(resource *v1alpha1.JupicoCredential, templates *render.Templates) decision.Calls {
+	return decision.Calls{
+		Now:   r.clock.Now,
+		Check: r.check,
+		ReadToken: func(ctx context.Context, target string) (credential.Token, v1alpha1.SourceStatus, error) {
+			secret := &corev1.Secret{}
+			if err := r.live.Get(ctx, keyOf(resource.Namespace, target), secret); err != nil {
+				return credential.Token{}, v1alpha1.SourceStatus{}, client.IgnoreNotFound(err)
+			}
+			token, _ := credential.ParseToken(secret.Data[v1alpha1.TargetKeyToken])
+			return token, versionOf(secret), nil
+		},
+		Deliver: func(ctx context.Context, delivery decision.Delivery) (decision.Target, error) {
+			return r.deliver(ctx, resource, templates, delivery)
+		},
+	}
+}
+
+// check answers with a check of its own, or with one for another resource that serves as well. It may be deferred.
+func (r *Reconciler) check(ctx context.Context, request check.Request) check.Answer {
+	answer := r.checker.Check(ctx, request)
+	log := log.FromContext(ctx).V(1).WithValues("endpoint", request.Endpoint.URL)
+	if answer.RetryAt.IsZero() {
+		log.Info("Checked token", "outcome", answer.Outcome, "detail", answer.Detail, "duration", answer.Duration,
+			"shared", answer.Shared)
+	} else {
+		log.Info("Deferred check", "until", answer.RetryAt)
+	}
+	return answer
+}
+
+// isNews reports whether a change of an object has to wake a resource. The initial list after a restart shows what the
+// status is about, and so does the echo of our own writes. That changes nothing.
+func isNews(resource *v1alpha1.JupicoCredential, name string, now *objectwatch.Object) bool {
+	if now == nil {
+		return true
+	}
+	// The watch may show the first write of a target before the API server has answered it.
+	isOwnWrite := now.OwnWrite || resource.Status.ObservedGeneration < 0
+	if isOwnWrite && now.ManagedBy == resource.Name && resource.Spec.Target.Name == name {
+		return false
+	}
+	if target := resource.Status.Target; target != nil && target.UID == now.UID {
+		return target.ResourceVersion != now.ResourceVersion || target.Name != resource.Spec.Target.Name
+	}
+	return !isKnownSource(resource, now)
+}
+
+// isKnownSource reports whether each entry that was read from the source was read from this version of it.
+func isKnownSource(resource *v1alpha1.JupicoCredential, now *objectwatch.Object) bool {
+	isKnown := false
+	for i := range resource.Status.Credentials {
+		source := resource.Status.Credentials[i].Source
+		if source == nil || source.UID != now.UID {
+			continue
+		}
+		if *source != now.Source() {
+			return false
+		}
+		isKnown = true
+	}
+	return isKnown
+}
