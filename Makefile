@@ -52,7 +52,7 @@ demo: build ## See the operator at work, with its own control plane and an emula
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
 .PHONY: bench
-bench: build ## Measure the operator, and write bench.json: takes about 26 minutes, or 6 with QUICK=1.
+bench: build ## Measure the operator, and write bench.json: takes about half an hour, or 5 minutes with QUICK=1.
 	$(call heading,Control plane for the benchmark)
 	@hack/controlplane/ensure.sh
 	$(call heading,Benchmark)

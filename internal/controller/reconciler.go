@@ -103,7 +103,7 @@ func (r *Reconciler) run(
 		return time.Time{}, writeErr
 	}
 	state.Commit(round, version)
-	r.announce(ctx, resource, round)
+	r.recordEvents(ctx, resource, round)
 	return round.RequeueAt, errors.Join(targetErr, err)
 }
 

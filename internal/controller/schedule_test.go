@@ -36,7 +36,7 @@ func auditedCalls(namespace string) map[string]int {
 var _ = Describe("The schedule", func() {
 	It("makes a resource of three calls, and an unchanged check of one status patch", func() {
 		s := newScene()
-		warm := newScene() // so that the endpoint is known and nothing need be announced
+		warm := newScene() // so that the endpoint is known, and its control is made
 		warm.ready()
 		s.url, s.emulator = warm.url, warm.emulator
 		s.emulator.AddAccount(s.login.username, s.login.password, 1)

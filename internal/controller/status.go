@@ -53,8 +53,8 @@ func statusPatch(resource *v1alpha1.JupicoCredential, status *v1alpha1.JupicoCre
 // maxEventNote is the longest note of an event, in bytes. The API server allows 1,024.
 const maxEventNote = 1000
 
-// announce records events about what a user should notice.
-func (r *Reconciler) announce(ctx context.Context, resource *v1alpha1.JupicoCredential, round *decision.Round) {
+// recordEvents records events about what a user should notice.
+func (r *Reconciler) recordEvents(ctx context.Context, resource *v1alpha1.JupicoCredential, round *decision.Round) {
 	for _, warning := range round.Warnings {
 		r.events.Eventf(resource, nil, corev1.EventTypeWarning, v1alpha1.ReasonSourceCleaned, warning.Credential,
 			"%s", warning.Message)

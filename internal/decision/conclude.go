@@ -55,8 +55,8 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	return round
 }
 
-// setTarget says in the status what became of the target. Where only labels, annotations and owners were compared, the
-// data is yet to follow the spec; and a target that drifted is not called right for that.
+// setTarget says in the status what became of the target. If only labels, annotations and owners were compared, the
+// data does not follow the spec yet, and a target that drifted is still wrong.
 func (f *facts) setTarget(status *v1alpha1.JupicoCredentialStatus, target Target) {
 	before, after := f.status.Target, target.Status
 	isSame := before != nil && after != nil && before.Name == after.Name

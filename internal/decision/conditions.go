@@ -46,7 +46,7 @@ type view struct {
 	subject *v1alpha1.CheckRecord
 	// inForce: the target holds the deployed token, as far as is known.
 	inForce bool
-	// lagsSpec: the target is yet to get what an edit asks for.
+	// lagsSpec: the target does not have yet what an edit asks for.
 	lagsSpec bool
 }
 
@@ -129,7 +129,7 @@ func (s *view) targetProblem() condition {
 	return condition{metav1.ConditionFalse, s.target.Problem, s.target.Detail, progress}
 }
 
-// rejected is about a token that the API refuses, and no other can stand in for.
+// rejected is about a token that the API rejects, while no other credential can replace it.
 func (s *view) rejected() condition {
 	progress := stalled
 	reason := s.rejectionReason()
@@ -151,8 +151,8 @@ func (s *view) rejectionReason() string {
 	}
 }
 
-// lastKnownGood is about a source that cannot be followed: a token in force stays so, and nothing is amiss with it.
-// Without one, progress says who must move.
+// lastKnownGood is about a source that gives no token to deliver. A token in force stays in force, and nothing is wrong
+// with it. Without one, progress says who has to act.
 func (s *view) lastKnownGood(reason, message string, progress progress) condition {
 	if s.inForce {
 		return condition{metav1.ConditionTrue, reason, message, settled}
@@ -296,15 +296,15 @@ func (s *view) previous(conditionType string) *metav1.Condition {
 type Transition struct {
 	metav1.Condition
 
-	// Warning: something is amiss. Else all is well again.
+	// Warning: something is wrong. Else it has become right again.
 	Warning bool
 	// Credential is the name of the entry that is deployed or, before there is one, of the first.
 	Credential string
 }
 
-// FindTransitions compares two statuses. Nothing is worth an event on a first acceptance, and in the states on the
-// way to it. Of several conditions that changed, the first in order of importance tells the story; a former target
-// that remains is a story of its own.
+// FindTransitions compares two statuses. A first acceptance, and the states on the way to it, are not worth an event.
+// If several conditions changed, only the most important one is reported, and a former target that remains is
+// reported too.
 func FindTransitions(before, after *v1alpha1.JupicoCredentialStatus) []Transition {
 	var found []Transition
 	credential := ""
@@ -323,11 +323,11 @@ func FindTransitions(before, after *v1alpha1.JupicoCredentialStatus) []Transitio
 			continue
 		}
 		isFirst := before.Deployed == nil || was == nil || was.Status == metav1.ConditionUnknown
-		isTold := len(found) > 0 || is.Status == metav1.ConditionUnknown || isWell(is) && isFirst
+		isReported := len(found) > 0 || is.Status == metav1.ConditionUnknown || isWell(is) && isFirst
 		if conditionType == v1alpha1.ConditionSecretSynced {
-			isTold = is.Reason != v1alpha1.ReasonFormerTargetRemains
+			isReported = is.Reason != v1alpha1.ReasonFormerTargetRemains
 		}
-		if !isTold {
+		if !isReported {
 			found = append(found, Transition{Condition: *is, Warning: !isWell(is), Credential: credential})
 		}
 	}

@@ -494,7 +494,7 @@ func TestEvents(t *testing.T) {
 		want            []string
 	}{
 		{"none for a first acceptance", sandbox, nil, delivered, nil},
-		{"none for a first acceptance after an announcement", sandbox, nil,
+		{"none for a first acceptance after Checking", sandbox, nil,
 			func(w *world) { w.putOff = func(tokenAt) time.Duration { return m }; w.writeSource("x") }, nil},
 		{"none for what stays as it is", sandbox, delivered, func(w *world) { w.run(24 * h) }, nil},
 		{"none for a restart", sandbox, delivered, func(w *world) { w.restart() }, nil},

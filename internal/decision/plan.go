@@ -94,7 +94,7 @@ func (f *facts) isCandidateDue(h *history, i int, by time.Time) bool {
 	}
 	record := &h.entries[i].CheckRecord
 	// A generation is proven anew, but a rejected token is tried at once only when it was edited itself, and a rejection
-	// that is yet to be confirmed has its own time.
+	// that is not confirmed yet has its own time.
 	isEdited := f.isSpecEdited() && f.candidates[i].record.checkedFor != f.Resource.Generation &&
 		record.Verdict == v1alpha1.VerdictAccepted && !isUnconfirmed(record)
 	return isEdited || f.mustBeProven(h, i) || f.isDue(record, f.candidates[i].record.checkedAt, by)

@@ -117,7 +117,7 @@ func (s *State) Run(ctx context.Context, o Observation, calls Calls) (*Round, er
 	return round, errors.Join(readErr, deliverErr)
 }
 
-// observe begins anew for another resource of the same name, and keeps what was read.
+// observe drops everything that is known about an earlier resource of the same name, and keeps what was read.
 func (s *State) observe(o *Observation) {
 	if s.uid != o.Resource.UID {
 		*s = State{uid: o.Resource.UID}
