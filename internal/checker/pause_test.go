@@ -139,7 +139,9 @@ func TestEachPauseIsTwiceAsLongAsTheLast(t *testing.T) {
 	}
 }
 
-func TestOneCheckAtATimeIsLetThroughAfterAPause(t *testing.T) {
+// startAfterPause returns an endpoint that failed until it was paused, at the end of that pause.
+func startAfterPause(t *testing.T) (*fixture, *holdBack) {
+	t.Helper()
 	hold := newHoldBack()
 	f := start(t, hold.wrap)
 	for range failuresToPause {
@@ -148,6 +150,11 @@ func TestOneCheckAtATimeIsLetThroughAfterAPause(t *testing.T) {
 		<-answer
 	}
 	f.advance(shortestPause)
+	return f, hold
+}
+
+func TestOneCheckAtATimeIsLetThroughAfterAPause(t *testing.T) {
+	f, hold := startAfterPause(t)
 	first := f.begin(check.Request{})
 	call := <-hold.arrived
 	for _, token := range someTokens(t, 3) {
@@ -220,14 +227,7 @@ func TestACheckAfterAPauseThatFindsNothingOutIsFollowedByAnother(t *testing.T) {
 }
 
 func TestACheckAfterAPauseWhoseSenderGivesUpIsFollowedByAnother(t *testing.T) {
-	hold := newHoldBack()
-	f := start(t, hold.wrap)
-	for range failuresToPause {
-		answer := f.begin(check.Request{NotBefore: f.clock.Now()})
-		<-hold.arrived <- fail
-		<-answer
-	}
-	f.advance(shortestPause)
+	f, hold := startAfterPause(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	given := make(chan check.Answer, 1)
 	go func() { given <- f.checker.Check(ctx, check.Request{Endpoint: f.at, Token: parse(t, goodToken)}) }()
