@@ -12,6 +12,10 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
+// ShortestBackoff is the wait after the first rejection of a token. It doubles with each further one, so that a wrong
+// password cannot lock an account out.
+const ShortestBackoff = 5 * time.Minute
+
 // Request asks for a check of one token at one endpoint.
 type Request struct {
 	// Endpoint may have its URL in any spelling.

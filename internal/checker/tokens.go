@@ -15,9 +15,6 @@ import (
 const (
 	// acceptanceTTL is how long an acceptance is the answer to all who ask about the same token.
 	acceptanceTTL = 30 * time.Second
-	// shortestBackoff is how long a first rejection is the answer. The time doubles with every further rejection, up to
-	// what each caller allows.
-	shortestBackoff = 5 * time.Minute
 	// editBackoff is how long even an edit does not make a rejected token be checked again. When one edit is of many
 	// resources, or many edits come at once, they share a check that begins after all of them.
 	editBackoff = 2 * time.Second
@@ -72,12 +69,13 @@ func (t *tokenState) editRetryAt(r check.Request) time.Time {
 	return t.began.Add(editBackoff)
 }
 
-// backoffUntil is until when a rejection is the answer to all who do not insist on a check. It counts from a whole
-// second because callers keep times in whole seconds: one that comes back after as long a wait must not be answered by
-// the old rejection, and take it for another.
+// backoffUntil is until when a rejection is the answer to all who do not insist on a check: for check.ShortestBackoff
+// at first, and twice as long with every further rejection, up to what each caller allows. It counts from a whole
+// second because callers keep times in whole seconds: one that comes back after as long a wait must not be answered
+// by the old rejection, and take it for another.
 func (t *tokenState) backoffUntil(longest time.Duration) time.Time {
 	doublings := min(t.rejections-1, 10) // what callers allow is shorter, and the rest would overflow
-	return t.began.Truncate(time.Second).Add(min(shortestBackoff<<doublings, longest))
+	return t.began.Truncate(time.Second).Add(min(check.ShortestBackoff<<doublings, longest))
 }
 
 // tokens remembers the tokens of an endpoint.

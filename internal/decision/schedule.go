@@ -24,10 +24,6 @@ const (
 	firstRetry   = 10 * time.Second
 	longestRetry = 5 * time.Minute
 
-	// shortestBackoff is the wait after the first rejection. It doubles up to the environment's longest backoff, so that a
-	// wrong password cannot lock an account out.
-	shortestBackoff = 5 * time.Minute
-
 	// maxOpenRounds is how often both forms of a login are tried while one is rejected and the other meets no evidence.
 	maxOpenRounds = 3
 
@@ -140,7 +136,7 @@ func (s schedule) backoff(record *v1alpha1.CheckRecord) time.Duration {
 	if record.LastAcceptedTime != nil {
 		rejections-- // the first one was only to be confirmed
 	}
-	return s.jitterUp(doubled(max(s.interval, shortestBackoff), s.longestBackoff(), rejections-1))
+	return s.jitterUp(doubled(max(s.interval, check.ShortestBackoff), s.longestBackoff(), rejections-1))
 }
 
 func (s schedule) longestBackoff() time.Duration {
