@@ -108,7 +108,7 @@ func TestNamespacesAreServedInTurn(t *testing.T) {
 	}
 }
 
-func TestANewResourceDoesNotWaitBehindTheOthersOfItsNamespace(t *testing.T) {
+func TestAnAwaitedCheckDoesNotWaitBehindTheOthersOfItsNamespace(t *testing.T) {
 	f := start(t)
 	f.use(Options{QPS: 1, Burst: 1, Workers: 16})
 	f.passControl()
@@ -117,10 +117,10 @@ func TestANewResourceDoesNotWaitBehindTheOthersOfItsNamespace(t *testing.T) {
 		f.ask(check.Request{Token: token, Namespace: "shop"})
 	}
 	for _, token := range tokens[10:30] {
-		f.ask(check.Request{Token: token, Namespace: "crowd", IsNew: true})
+		f.ask(check.Request{Token: token, Namespace: "crowd", IsAwaited: true})
 	}
-	// The namespace's routine checks, the crowd's new resources and this one are served in turn.
-	wait := f.ask(check.Request{Token: tokens[30], Namespace: "shop", IsNew: true}).RetryAt.Sub(f.clock.Now())
+	// The namespace's routine checks, the crowd's new resources, and this one, are served in turn.
+	wait := f.ask(check.Request{Token: tokens[30], Namespace: "shop", IsAwaited: true}).RetryAt.Sub(f.clock.Now())
 	if wait > 3*time.Second+10*time.Millisecond {
 		t.Errorf("it is to wait for %s", wait)
 	}

@@ -73,8 +73,8 @@ func (c *Checker) Check(ctx context.Context, request check.Request) check.Answer
 		return check.Answer{Result: *problem, Began: now, Ended: now}
 	}
 	queue := request.Namespace
-	if request.IsNew {
-		queue += "/new" // no namespace's name has a slash
+	if request.IsAwaited {
+		queue += "/awaited" // no namespace's name has a slash
 	}
 	answer := e.check(ctx, &caller{
 		Request:  request,

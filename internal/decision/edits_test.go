@@ -892,3 +892,35 @@ func (w *world) mend() {
 	w.proofs = map[tokenAt]*evidence{{w.target().token, w.endpoint()}: {isAccepted: true, isKnown: true}}
 	w.requests = nil
 }
+
+func TestWhatIsNewOrChangedDoesNotWaitBehindRoutineChecks(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		sentence  string
+		happens   func(w *world)
+		isAwaited bool
+	}{
+		{"a new resource is awaited", func(*world) {}, true},
+		{"a scheduled check is routine", func(w *world) { w.run(6 * m) }, false},
+		{"a scheduled check after a restart is routine", func(w *world) { w.restart(); w.run(6 * m) }, false},
+		{"an edited source is awaited", func(w *world) { w.answer("other", outcome.Accepted); w.writeSource("other") }, true},
+		{"an edited source is awaited when it comes back for its slot", func(w *world) {
+			w.answer("other", outcome.Accepted)
+			w.putOffToken("other", m)
+			w.writeSource("other")
+			w.putOff = nil
+			w.run(2 * m)
+		}, true},
+		{"an edited spec is awaited", func(w *world) { w.editTarget() }, true},
+		{"a target that changed while the operator was away is awaited", func(w *world) { w.stop(); w.tamper("evil") }, true},
+	} {
+		t.Run(row.sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox)
+			delivered(w)
+			if row.happens(w); w.requests[len(w.requests)-1].IsAwaited != row.isAwaited {
+				t.Errorf("the last of %d checks: awaited is %t", len(w.requests), !row.isAwaited)
+			}
+		})
+	}
+}

@@ -186,7 +186,7 @@ func (f *facts) sendCheck(
 ) checkResult {
 	request := check.Request{
 		Endpoint: proof.Endpoint, Token: proof.Token, Credential: proof.Credential,
-		Namespace: f.Resource.Namespace, IsNew: f.status.Deployed == nil,
+		Namespace: f.Resource.Namespace, IsAwaited: f.isAwaited(c.entry),
 		NotBefore: c.notBefore, AcceptedAfter: known,
 		LongestBackoff: scheduleOf(f.Resource).longestBackoff(), Urgent: c.urgent,
 	}
@@ -194,6 +194,17 @@ func (f *facts) sendCheck(
 		request.Edited = f.candidates[c.entry].editedAt
 	}
 	return checkResult{entry: c.entry, Answer: calls.Check(ctx, request)}
+}
+
+// isAwaited reports whether somebody waits for a check: the resource is new or was changed, or its target was.
+func (f *facts) isAwaited(entry int) bool {
+	if entry != deployedToken {
+		record := recordOf(&f.status, f.candidates[entry].recordName)
+		if record == nil || record.Verdict == v1alpha1.VerdictUnknown {
+			return true
+		}
+	}
+	return f.status.Deployed == nil || f.targetDrifted || f.isSpecEdited()
 }
 
 func otherForm(form v1alpha1.TokenForm) v1alpha1.TokenForm {
