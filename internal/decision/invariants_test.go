@@ -144,7 +144,7 @@ func (w *world) expectUnchanged(before, after v1alpha1.JupicoCredentialStatus) {
 var reasonSyntax = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
 
 // leftovers are traces of messages that were not thought through.
-var leftovers = []string{"%!", "  ", `""`, "an unknown time", "0001-01-01", "()", "..", " .", "<nil>"}
+var leftovers = []string{"%!", "  ", `""`, "( (", "((", "0001-01-01", "()", "..", " .", "<nil>"}
 
 // isSound reports whether a message is one or more sentences, which may end with a command, within the schema's bound.
 func isSound(message string) bool {

@@ -186,9 +186,6 @@ func (s *view) unprovenMessage(result outcome.Outcome) string {
 
 // noEvidence says what came instead of evidence, and what to do about it.
 func (s *view) noEvidence(result outcome.Outcome, detail string) string {
-	if detail != "" {
-		detail = " (" + detail + ")"
-	}
 	message := result.Message(s.Endpoint.URL, detail)
 	if hint := environmentOf(s.Resource.Spec.Environment).hint; result == outcome.Unreachable && hint != "" {
 		message += " " + hint
@@ -208,8 +205,5 @@ func (s *view) sourceName() string { return s.Resource.Spec.Credentials[s.focus]
 func (s *view) targetName() string { return s.Resource.Spec.Target.Name }
 
 func clockTime(t *metav1.Time) string {
-	if t == nil {
-		return "an unknown time"
-	}
 	return t.UTC().Format(time.RFC3339)
 }
