@@ -86,7 +86,6 @@ func run(ctx context.Context, opts *options.Options) error {
 		Burst:   opts.CheckBurst,
 		Workers: opts.MaxConcurrentReconciles,
 		Clock:   clock.RealClock{},
-		Log:     ctrl.Log.WithName("checker"),
 	})
 	metrics.Registry.MustRegister(checks)
 	if err := controller.SetUp(ctx, manager, controller.Options{

@@ -51,11 +51,11 @@ func main() {
 // run serves until ctx is cancelled, and returns the exit code.
 func run(ctx context.Context, args []string, stdout io.Writer) (int, error) {
 	o, err := parseFlags(args, stdout)
-	if errors.Is(err, flag.ErrHelp) {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
 		return 0, nil
-	}
-	if err != nil {
-		return 2, err
+	case err != nil:
+		return 2, fmt.Errorf("%w; see --help", err)
 	}
 	if err := serve(ctx, o, stdout); err != nil {
 		return 1, err
@@ -126,21 +126,26 @@ type options struct {
 
 // parseFlags returns flag.ErrHelp after describing the flags.
 func parseFlags(args []string, stdout io.Writer) (options, error) {
-	var o options
-	var hosts, accept string
+	o := options{
+		adminListen: "127.0.0.1:8081",
+		hosts:       []string{"localhost", "127.0.0.1", "::1", "sandbox-platform.jupico.com"},
+		accept:      jupicotest.TrailingNewline,
+	}
 	flags := flag.NewFlagSet("jupico-emulator", flag.ContinueOnError)
+	flags.SetOutput(io.Discard) // main prints the error
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:8443", "`address` of the API, which is HTTPS only")
-	flags.StringVar(&o.adminListen, "admin-listen", "127.0.0.1:8081",
-		"loopback `address` of the admin API, which is plain HTTP and authenticates nobody")
+	flags.Func("admin-listen", "loopback `address` of the admin API, which is plain HTTP and authenticates nobody "+
+		"(default 127.0.0.1:8081)", o.setAdminListen)
 	flags.StringVar(&o.caFile, "ca-file", "jupico-emulator-ca.crt",
 		"`file` to write the CA certificate to (PEM); a new one is made at each start")
-	flags.StringVar(&hosts, "hosts", "", "comma-separated `names` (DNS, IP) for the server's certificate, besides "+
-		"localhost, 127.0.0.1, ::1 and sandbox-platform.jupico.com")
-	flags.StringVar(&accept, "accept", "TrailingNewline",
-		"token `form` that the published account accepts: Standard, TrailingNewline or Both")
+	flags.Func("hosts", "comma-separated `names` (DNS, IP) for the server's certificate, besides "+
+		strings.Join(o.hosts, ", "), o.addHosts)
+	flags.Func("accept", "token `form` that the published account accepts: Standard, TrailingNewline or Both "+
+		"(default TrailingNewline)", func(form string) (err error) {
+		o.accept, err = jupicotest.ParseForms(form)
+		return err
+	})
 	flags.BoolVar(&o.authenticateNobody, "authenticate-nobody", false, "accept every GET /status, with any token or none")
-	flags.SetOutput(io.Discard) // main prints the error
-	flags.Usage = func() {}
 
 	err := flags.Parse(args)
 	switch {
@@ -148,48 +153,34 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 		_, _ = fmt.Fprintln(stdout, "jupico-emulator serves an imitation of Jupico's GET /status. Flags:")
 		flags.SetOutput(stdout)
 		flags.PrintDefaults()
-		return o, err
-	case err != nil:
-		return o, fmt.Errorf("%w; see --help", err)
-	case flags.NArg() > 0:
-		return o, fmt.Errorf("unexpected argument %q: there are only flags; see --help", flags.Arg(0))
+	case err == nil && flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q: there are only flags", flags.Arg(0))
 	}
-	if o.accept, err = jupicotest.ParseForms(accept); err != nil {
-		return o, fmt.Errorf("--accept: %w", err)
-	}
-	if o.hosts, err = parseHosts(hosts); err != nil {
-		return o, err
-	}
-	o.adminListen, err = parseLoopback(o.adminListen)
 	return o, err
 }
 
-// parseHosts returns the names for the certificate: the usual ones and those in the comma-separated list.
-func parseHosts(list string) ([]string, error) {
-	hosts := []string{"localhost", "127.0.0.1", "::1", "sandbox-platform.jupico.com"}
-	for host := range strings.SplitSeq(list, ",") {
-		host = strings.TrimSpace(host)
-		if host == "" {
-			continue
+// addHosts adds the names in a comma-separated list to those of the certificate.
+func (o *options) addHosts(list string) error {
+	isSeparator := func(r rune) bool { return r == ',' || r == ' ' }
+	for _, host := range strings.FieldsFunc(list, isSeparator) {
+		if net.ParseIP(host) == nil && strings.ContainsAny(host, ":/") {
+			return fmt.Errorf("%q is not a DNS name or IP address: give no scheme and no port", host)
 		}
-		if net.ParseIP(host) == nil && strings.ContainsAny(host, ":/ ") {
-			return nil, fmt.Errorf("--hosts: %q is not a DNS name or IP address: give no scheme and no port", host)
-		}
-		hosts = append(hosts, host)
+		o.hosts = append(o.hosts, host)
 	}
-	return hosts, nil
+	return nil
 }
 
-// parseLoopback checks an address, and returns it with its name resolved, so that the program listens on the address
-// that was checked.
-func parseLoopback(address string) (string, error) {
+// setAdminListen resolves the name in the address, so that the program listens on the address that was checked.
+func (o *options) setAdminListen(address string) error {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return "", fmt.Errorf("--admin-listen: %w; give a host and a port, such as 127.0.0.1:8081", err)
+		return fmt.Errorf("%w; give a host and a port, such as 127.0.0.1:8081", err)
 	}
 	if !resolved.IP.IsLoopback() {
-		return "", fmt.Errorf("--admin-listen: %s is not a loopback address, but anybody who reaches the admin API "+
-			"controls the emulator; use 127.0.0.1:%d", address, resolved.Port)
+		return fmt.Errorf("this is not a loopback address, but anybody who reaches the admin API controls the emulator; "+
+			"use 127.0.0.1:%d", resolved.Port)
 	}
-	return resolved.String(), nil
+	o.adminListen = resolved.String()
+	return nil
 }

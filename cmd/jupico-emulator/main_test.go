@@ -230,14 +230,14 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 	}{
 		{"flag", []string{"--port=1"}, "flag provided but not defined: -port; see --help"},
 		{"argument", []string{"serve"}, `unexpected argument "serve": there are only flags; see --help`},
-		{"form", []string{"--accept=Any"}, "--accept: a token form is required: Standard, TrailingNewline or Both"},
-		{"host", []string{"--hosts=https://a.example"}, `--hosts: "https://a.example" is not a DNS name or IP address`},
-		{"host with port", []string{"--hosts=a.example:1"}, `--hosts: "a.example:1" is not a DNS name or IP address`},
+		{"form", []string{"--accept=Any"}, "flag -accept: a token form is required: Standard, TrailingNewline or Both"},
+		{"host", []string{"--hosts=https://a.example"}, `flag -hosts: "https://a.example" is not a DNS name or IP address`},
+		{"host with port", []string{"--hosts=a.example:1"}, `flag -hosts: "a.example:1" is not a DNS name or IP address`},
 		{"admin address", []string{"--admin-listen=127.0.0.1"}, "missing port in address; give a host and a port"},
-		{"every interface", []string{"--admin-listen=:8081"}, ":8081 is not a loopback address"},
-		{"every IPv4 interface", []string{"--admin-listen=0.0.0.0:8081"}, "0.0.0.0:8081 is not a loopback address"},
+		{"every interface", []string{"--admin-listen=:8081"}, `":8081" for flag -admin-listen: this is not a loopback address`},
+		{"every IPv4 interface", []string{"--admin-listen=0.0.0.0:8081"}, `"0.0.0.0:8081" for flag -admin-listen: this is not a loopback address`},
 		{"every IPv6 interface", []string{"--admin-listen=[::]:8081"}, "use 127.0.0.1:8081"},
-		{"other interface", []string{"--admin-listen=192.0.2.1:8081"}, "192.0.2.1:8081 is not a loopback address"},
+		{"other interface", []string{"--admin-listen=192.0.2.1:8081"}, `"192.0.2.1:8081" for flag -admin-listen: this is not a loopback address`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

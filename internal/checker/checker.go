@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
 
@@ -31,8 +30,6 @@ type Options struct {
 	// Workers is how many callers there are at most at the same time. A part of them may be in flight to one endpoint.
 	Workers int
 	Clock   clock.PassiveClock
-	// Log receives what concerns an endpoint rather than one caller.
-	Log logr.Logger
 }
 
 // Checker makes checks. It is safe for concurrent use, and it is a prometheus.Collector.
@@ -97,7 +94,7 @@ func (c *Checker) find(where endpoint.Endpoint) (*endpointState, *outcome.Result
 	if err != nil {
 		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is " + err.Error()}
 	}
-	if !c.allowed.Allows(canonical) {
+	if !c.allowed[canonical] {
 		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is not on the operator's list"}
 	}
 	where.URL = canonical

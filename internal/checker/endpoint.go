@@ -209,13 +209,6 @@ func (e *endpointState) finish(c *call) {
 	if e.pause.end(c, now) {
 		e.bucket.clear() // all who wait get an answer without a slot
 	}
-	mass := &e.tokens.mass
-	isOn := mass.isOn(now)
-	if isOn && !mass.wasOn {
-		rejected, all := len(mass.rejected), len(mass.rejected)+len(mass.good)
-		e.options.Log.Info("Noticed mass rejection", "endpoint", e.label, "rejected", rejected, "tokens", all)
-	}
-	mass.wasOn = isOn
 }
 
 // end records the result of a control. When the random token was accepted, the outcome stands for the checks that are

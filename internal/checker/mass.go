@@ -22,7 +22,6 @@ const (
 type mass struct {
 	good     map[*tokenState]bool      // tokens that were accepted; true: and rejected once since
 	rejected map[*tokenState]time.Time // tokens that were good, and when they were rejected
-	wasOn    bool                      // when the last call ended
 }
 
 // record records the last evidence about a token.

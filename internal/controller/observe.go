@@ -22,53 +22,23 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/render"
 )
 
-// watched gathers what the watches show, which costs no request. Only for a target that nobody referred to before, it
-// asks the API server, and that may fail.
-func (r *Reconciler) watched(ctx context.Context, resource *v1alpha1.JupicoCredential) (decision.Watched, error) {
-	var watched decision.Watched
-	targetName := resource.Spec.Target.Name
-	inSpec := sets.New(targetName)
-	for i := range resource.Spec.Credentials {
-		name := resource.Spec.Credentials[i].SecretName()
-		inSpec.Insert(name)
-		if source := r.secrets.Cached(keyOf(resource.Namespace, name)); source != nil {
-			watched.SourceVersions[i] = source.Source()
-		}
-	}
-	for _, name := range r.secrets.ManagedBy(resource.Namespace, resource.Name) {
-		former := r.secrets.Cached(keyOf(resource.Namespace, name))
-		if !inSpec.Has(name) && former != nil && !render.ParseMark(former.Mark).IsCopy(name) {
-			watched.FormerTargets = append(watched.FormerTargets, name)
-		}
-	}
-	target, err := r.secrets.Get(ctx, keyOf(resource.Namespace, targetName))
-	if target != nil {
-		watched.Target = &decision.ObservedTarget{
-			Version: target.Source(), ManagedBy: target.ManagedBy, Mark: render.ParseMark(target.Mark),
-		}
-	}
-	return watched, err
-}
-
-// observe gathers what a round decides on, and the calls that it may make. It reads only what has changed.
+// observe gathers what a round decides on, and the calls that it may make. It reads only what has changed. An error
+// means that the target could not be observed.
 func (r *Reconciler) observe(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, state *decision.State,
-	watched decision.Watched, targetErr error,
-) (decision.Observation, decision.Calls) {
+) (decision.Observation, decision.Calls, error) {
 	o := decision.Observation{
-		Resource: resource, Now: r.clock.Now(), Watched: watched, Endpoint: endpoint.Endpoint{URL: baseURL(resource)},
+		Resource: resource, Now: r.clock.Now(), FormerTargets: r.formerTargets(resource),
+		Endpoint: endpoint.Endpoint{URL: baseURL(resource)},
 	}
-	if targetErr != nil {
-		o.TargetProblem = fmt.Sprintf("Secret %q could not be read (%s). The operator tries again.",
-			resource.Spec.Target.Name, readProblem(targetErr))
-	}
+	targetErr := r.observeTarget(ctx, &o)
 	templates, err := render.Compile(resource)
 	if err != nil {
 		o.TemplateProblem = err.Error()
 	}
 	calls := r.calls(resource, templates)
 	if resource.Spec.Suspend {
-		return o, calls
+		return o, calls, targetErr
 	}
 	sources, ca := state.Observed(resource)
 	for i := range resource.Spec.Credentials {
@@ -80,7 +50,38 @@ func (r *Reconciler) observe(
 	} else if spec != nil {
 		o.Endpoint.CA = string(spec.CABundle)
 	}
-	return o, calls
+	return o, calls, targetErr
+}
+
+// formerTargets lists the Secrets that are marked as the resource's, and that its spec does not name.
+func (r *Reconciler) formerTargets(resource *v1alpha1.JupicoCredential) []string {
+	inSpec := sets.New(resource.Spec.Target.Name)
+	for i := range resource.Spec.Credentials {
+		inSpec.Insert(resource.Spec.Credentials[i].SecretName())
+	}
+	var former []string
+	for _, name := range r.secrets.ManagedBy(resource.Namespace, resource.Name) {
+		marked := r.secrets.Cached(keyOf(resource.Namespace, name))
+		if !inSpec.Has(name) && marked != nil && !render.ParseMark(marked.Mark).IsCopy(name) {
+			former = append(former, name)
+		}
+	}
+	return former
+}
+
+// observeTarget costs a request only for a target that nobody referred to before.
+func (r *Reconciler) observeTarget(ctx context.Context, o *decision.Observation) error {
+	name := o.Resource.Spec.Target.Name
+	target, err := r.secrets.Get(ctx, keyOf(o.Resource.Namespace, name))
+	switch {
+	case err != nil:
+		o.TargetProblem = fmt.Sprintf("Secret %q could not be read (%s). The operator tries again.", name, readProblem(err))
+	case target != nil:
+		o.Target = &decision.ObservedTarget{
+			Version: target.Source(), ManagedBy: target.ManagedBy, Mark: render.ParseMark(target.Mark),
+		}
+	}
+	return err
 }
 
 // baseURL returns where the spec wants credentials to be checked, in the canonical spelling if the URL has one.

@@ -72,16 +72,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	return requeueAfter(resource, max(requeueAt.Sub(r.clock.Now()), time.Millisecond)), nil
 }
 
-// run runs a round, unless the resource can wait for its next check. It returns when to reconcile the resource again
-// even if nothing happens. Zero means never.
+// run runs a round. It returns when to reconcile the resource again even if nothing happens. Zero means never.
 func (r *Reconciler) run(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, state *decision.State,
 ) (time.Time, error) {
-	watched, targetErr := r.watched(ctx, resource)
-	if requeueAt, isHealthy := state.Resume(resource, watched, r.clock.Now()); isHealthy {
-		return requeueAt, nil
-	}
-	observation, calls := r.observe(ctx, resource, state, watched, targetErr)
+	observation, calls, targetErr := r.observe(ctx, resource, state)
 	round, err := state.Run(ctx, observation, calls)
 	if round == nil {
 		return time.Time{}, err

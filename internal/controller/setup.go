@@ -114,7 +114,6 @@ func SetUp(ctx context.Context, mgr ctrl.Manager, options Options) error {
 		WatchesRawSource(r.configMaps).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: options.MaxConcurrentReconciles,
-			LogConstructor:          logConstructor(mgr.GetLogger()),
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
 				shortestErrorBackoff, longestErrorBackoff),
 		}).
@@ -160,14 +159,4 @@ func isEdited() predicate.Predicate {
 		return e.ObjectOld.GetUID() != e.ObjectNew.GetUID()
 	}}
 	return predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, isReplaced)
-}
-
-// logConstructor makes each log line name its resource once. The library's own names it twice, and its kind thrice.
-func logConstructor(log logr.Logger) func(*reconcile.Request) logr.Logger {
-	return func(request *reconcile.Request) logr.Logger {
-		if request == nil {
-			return log
-		}
-		return log.WithValues("namespace", request.Namespace, "name", request.Name)
-	}
 }

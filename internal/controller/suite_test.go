@@ -177,7 +177,7 @@ func (o *runningOperator) start() {
 	running, cancel := context.WithCancel(ctx)
 	o.cancel, o.done = cancel, make(chan struct{})
 	checks := checker.New(allowed, jupico.Config{Timeout: checkTimeout, UserAgent: "test"},
-		checker.Options{QPS: 100, Burst: 100, Workers: 8, Clock: &testClock, Log: ctrl.Log})
+		checker.Options{QPS: 100, Burst: 100, Workers: 8, Clock: &testClock})
 	Expect(SetUp(running, manager, Options{
 		MaxConcurrentReconciles: 8,
 		Namespaces:              o.namespaces,

@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
-	"log/slog"
 	"regexp"
 )
 
@@ -24,9 +23,6 @@ func (redacted) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
 
 // MarshalText implements encoding.TextMarshaler, and so covers JSON, YAML and XML.
 func (redacted) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
-
-// LogValue implements slog.LogValuer.
-func (redacted) LogValue() slog.Value { return slog.StringValue(Redacted) }
 
 // Token is what follows "Basic " in an Authorization header (RFC 7617). It redacts itself. The zero Token is no token.
 type Token struct {

@@ -164,10 +164,6 @@ func (w *world) reconcile() {
 	if w.watched != nil && !w.state.IsCacheBehind(w.watched) {
 		w.observed = w.watched.DeepCopy()
 	}
-	if wakeUp, ok := w.state.Resume(w.observed, w.watch(), w.now); ok {
-		w.wakeUp = wakeUp
-		return
-	}
 	w.before = len(w.requests)
 	began, before, isDisturbed := w.now, *w.observed.Status.DeepCopy(), w.meanwhile != nil
 	round, err := w.state.Run(context.Background(), w.observe(), w.calls())
@@ -204,32 +200,21 @@ func (w *world) happenMeanwhile() {
 	}
 }
 
-// watch is what the watches show of Secrets.
-func (w *world) watch() decision.Watched {
-	var shown decision.Watched
+func (w *world) observe() decision.Observation {
+	o := decision.Observation{
+		Resource: w.observed, Now: w.now, Endpoint: endpointOf(w.observed),
+		TemplateProblem: w.templateProblem, TargetProblem: w.targetProblem,
+	}
 	for name, target := range w.targets {
 		isOurs := target.owner == w.observed.Name && !target.isCopy
 		switch {
 		case name == w.observed.Spec.Target.Name:
-			shown.Target = &decision.ObservedTarget{Version: target.ref(), ManagedBy: target.owner, Mark: target.mark(name)}
+			o.Target = &decision.ObservedTarget{Version: target.ref(), ManagedBy: target.owner, Mark: target.mark(name)}
 		case isOurs:
-			shown.FormerTargets = append(shown.FormerTargets, name)
+			o.FormerTargets = append(o.FormerTargets, name)
 		}
 	}
-	slices.Sort(shown.FormerTargets)
-	for i := range w.observed.Spec.Credentials {
-		if source := w.secretOf(w.observed, i); source != nil {
-			shown.SourceVersions[i] = source.ref()
-		}
-	}
-	return shown
-}
-
-func (w *world) observe() decision.Observation {
-	o := decision.Observation{
-		Resource: w.observed, Now: w.now, Endpoint: endpointOf(w.observed), Watched: w.watch(),
-		TemplateProblem: w.templateProblem, TargetProblem: w.targetProblem,
-	}
+	slices.Sort(o.FormerTargets)
 	if w.observed.Spec.Suspend {
 		return o
 	}

@@ -181,14 +181,10 @@ func (h *history) focus(f *facts) int {
 
 // readiness says how close a candidate is to a delivery.
 func (h *history) readiness(i int, f *facts) int {
-	switch {
-	case f.Sources[i].Problem != "":
+	if f.Sources[i].Problem != "" {
 		return 0
-	case h.entries[i].Verdict == v1alpha1.VerdictRejected:
-		return 1
-	case h.entries[i].Verdict == v1alpha1.VerdictUnknown:
-		return 2
-	default:
-		return 3
 	}
+	return map[v1alpha1.Verdict]int{
+		v1alpha1.VerdictRejected: 1, v1alpha1.VerdictUnknown: 2, v1alpha1.VerdictAccepted: 3,
+	}[h.entries[i].Verdict]
 }

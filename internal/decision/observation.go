@@ -36,21 +36,14 @@ type Observation struct {
 	// Sources of the entries of spec.credentials, in order.
 	Sources [v1alpha1.MaxCredentials]Source
 
-	Watched
+	// Target is nil when it does not exist.
+	Target *ObservedTarget
+	// FormerTargets are the other Secrets of the namespace that are marked as this resource's, by name.
+	FormerTargets []string
 	// TargetProblem says why the target could not be observed. Else empty.
 	TargetProblem string
 	// TemplateProblem says what is wrong with the templates of the spec. Else empty.
 	TemplateProblem string
-}
-
-// Watched is what the watches show of the Secrets that a resource refers to, without their values.
-type Watched struct {
-	// Target is nil when it does not exist.
-	Target *ObservedTarget
-	// SourceVersions are those of the entries of spec.credentials, in order. That of a Secret that does not exist is zero.
-	SourceVersions [v1alpha1.MaxCredentials]v1alpha1.SourceStatus
-	// FormerTargets are the other Secrets of the namespace that are marked as this resource's, by name.
-	FormerTargets []string
 }
 
 // ObservedTarget is what is known of the target without its values.

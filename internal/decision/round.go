@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/check"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
@@ -120,7 +122,10 @@ func (s *State) Run(ctx context.Context, o Observation, calls Calls) (*Round, er
 // observe drops everything that is known about an earlier resource of the same name, and keeps what was read.
 func (s *State) observe(o *Observation) {
 	if s.uid != o.Resource.UID {
-		*s = State{uid: o.Resource.UID}
+		*s = State{uid: o.Resource.UID, sent: sent{
+			requests: rate.NewLimiter(rate.Every(requestEvery), requestsInARow),
+			repairs:  rate.NewLimiter(rate.Every(repairEvery), repairsInARow),
+		}}
 	}
 	if o.Resource.Spec.Suspend {
 		return // no source was read
@@ -153,7 +158,7 @@ func (f *facts) runCheck(ctx context.Context, c plannedCheck, calls Calls) check
 	}
 	first := f.checkForm(ctx, c, calls)
 	if !first.isDeferred() && first.Outcome == outcome.Rejected && c.bothForms {
-		c.form = otherForm(c.form)
+		c.form = otherForm[c.form]
 		c.urgent = true // the two forms are one check, which is not broken up
 		return moreSpecific(first, f.checkForm(ctx, c, calls))
 	}
@@ -207,11 +212,9 @@ func (f *facts) isAwaited(entry int) bool {
 	return f.status.Deployed == nil || f.targetDrifted || f.isSpecEdited()
 }
 
-func otherForm(form v1alpha1.TokenForm) v1alpha1.TokenForm {
-	if form == v1alpha1.TokenFormTrailingNewline {
-		return v1alpha1.TokenFormStandard
-	}
-	return v1alpha1.TokenFormTrailingNewline
+var otherForm = map[v1alpha1.TokenForm]v1alpha1.TokenForm{
+	v1alpha1.TokenFormStandard:        v1alpha1.TokenFormTrailingNewline,
+	v1alpha1.TokenFormTrailingNewline: v1alpha1.TokenFormStandard,
 }
 
 // deliver brings the target to what the verdict allows, and touches it only for that.
@@ -238,12 +241,11 @@ func (s *State) deliver(ctx context.Context, f *facts, v *verdict, calls Calls) 
 func (s *State) writeTarget(ctx context.Context, f *facts, v *verdict, delivery Delivery, calls Calls) (Target, error) {
 	isFirstOfSpec := f.targetLagsSpec() && f.next.compared.generation != f.Resource.Generation
 	isRepair := !v.deploy && !isFirstOfSpec
-	limiter := s.sent.repairLimiter()
-	delivery.MayWrite = !isRepair || limiter.TokensAt(f.Now) >= 1
+	delivery.MayWrite = !isRepair || s.sent.repairs.TokensAt(f.Now) >= 1
 	target, err := calls.Deliver(ctx, delivery)
 	if isRepair && target.Differed {
 		s.sent.otherManager = target.OtherManager
-		limiter.AllowN(f.Now, 1)
+		s.sent.repairs.AllowN(f.Now, 1)
 	}
 	return target, err
 }
@@ -308,7 +310,7 @@ func targetConflict(f *facts) Target {
 
 // contested says so while repairs come too often: whatever was just repaired will not stay so.
 func (s *sent) contested(f *facts, target Target) Target {
-	if s.repairs == nil || s.repairs.TokensAt(f.Now) >= 1 || target.Problem != "" {
+	if s.repairs.TokensAt(f.Now) >= 1 || target.Problem != "" {
 		return target
 	}
 	who := "somebody"

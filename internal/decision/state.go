@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
-	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -178,46 +177,6 @@ func (s *State) IsRestored(live, cached *v1alpha1.JupicoCredential) bool {
 		live.UID == s.uid && isOlder(live.ResourceVersion, s.committed.statusVersion)
 }
 
-// Resume reports whether a resource that was healthy before a restart can wait for its next check, and until when. No
-// source has to be read then. It is false when something is to be done, or when this process has done a round.
-func (s *State) Resume(resource *v1alpha1.JupicoCredential, watched Watched, now time.Time) (time.Time, bool) {
-	isKnown := s.uid == resource.UID && s.committed.statusVersion != ""
-	if isKnown || !isSettled(resource, watched) {
-		return time.Time{}, false
-	}
-	status := &resource.Status
-	f := &facts{Observation: Observation{Resource: resource, Now: now}, status: *status}
-	for i := range resource.Spec.Credentials {
-		recorded := recordOf(status, resource.Spec.Credentials[i].Name)
-		if recorded == nil || recorded.Source == nil || *recorded.Source != watched.SourceVersions[i] {
-			return time.Time{}, false
-		}
-		f.candidates[i].recordName = recorded.Name
-	}
-	v := enter(f, nil)
-	next := nextCheck(f, &v.history)
-	view := newView(v, Target{}, status)
-	becameStale := view.isStale(view.subject) &&
-		meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionCredentialAccepted)
-	wakeUp := view.wakeUp(timeOf(next))
-	return wakeUp, next != nil && now.Before(wakeUp) && !becameStale
-}
-
-// isSettled reports whether a status is about the present spec, the target is as the status describes it, and nothing
-// was asked for since. Whether certificates in a ConfigMap are still the same, no status says.
-func isSettled(resource *v1alpha1.JupicoCredential, watched Watched) bool {
-	status, spec := &resource.Status, &resource.Spec
-	requested := CheckRequestOf(resource)
-	switch {
-	case spec.Suspend, spec.Endpoint != nil && spec.Endpoint.CAConfigMapRef != nil, len(watched.FormerTargets) > 0,
-		status.ObservedGeneration != resource.Generation, status.NextCheckTime == nil,
-		requested != "" && requested != status.LastHandledCheckRequest:
-		return false
-	}
-	return meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionSecretSynced) &&
-		isLeftAlone(status.Target, watched.Target, spec.Target.Name) && watched.Target.isManagedBy(resource)
-}
-
 // Observed returns the sources and the certificates as they were last read, if the spec still asks for the same.
 func (s *State) Observed(resource *v1alpha1.JupicoCredential) ([v1alpha1.MaxCredentials]Source, CA) {
 	if s.uid != resource.UID || s.observed.generation != resource.Generation {
@@ -306,9 +265,6 @@ func (s *sent) noteForms(f *facts, results []checkResult) {
 
 // letThrough returns since when a check request is answered, or when it may be, if there were too many.
 func (s *sent) letThrough(value string, now time.Time) (requestedAt, retryAt time.Time) {
-	if s.requests == nil {
-		s.requests = rate.NewLimiter(rate.Every(requestEvery), requestsInARow)
-	}
 	if s.request.value != value && s.requests.AllowN(now, 1) {
 		s.request.value, s.request.at = value, now
 	}
@@ -316,13 +272,6 @@ func (s *sent) letThrough(value string, now time.Time) (requestedAt, retryAt tim
 		return time.Time{}, refilledAt(s.requests, now)
 	}
 	return s.request.at, time.Time{} // and so it is tried until it is done
-}
-
-func (s *sent) repairLimiter() *rate.Limiter {
-	if s.repairs == nil {
-		s.repairs = rate.NewLimiter(rate.Every(repairEvery), repairsInARow)
-	}
-	return s.repairs
 }
 
 // refilledAt is when a limiter has its next token.

@@ -249,7 +249,7 @@ func TestTheAllowListHoldsTheGivenEndpointsAndJupicosOwn(t *testing.T) {
 	for url, want := range map[string]bool{
 		"https://gw.example": true, "https://sandbox-platform.jupico.com": true, "https://platform.jupico.com": true, "https://other.example": false,
 	} {
-		if got := list.Allows(url); got != want {
+		if got := list[url]; got != want {
 			t.Errorf("%s: %t, want %t", url, got, want)
 		}
 	}

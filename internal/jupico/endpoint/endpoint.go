@@ -35,9 +35,6 @@ func NewAllowList(urls ...string) (AllowList, error) {
 	return list, nil
 }
 
-// Allows reports whether credentials may be sent to a canonical base URL.
-func (l AllowList) Allows(canonical string) bool { return l[canonical] }
-
 // Canonical returns the one spelling of all base URLs that mean the same: lower-case scheme and host, no default port,
 // no trailing slash. The error completes a sentence that begins with "it is".
 func Canonical(raw string) (string, error) {

@@ -147,7 +147,7 @@ func TestOnlyListedBaseURLsAreAllowed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := list.Allows(canonical); got != tc.want {
+			if got := list[canonical]; got != tc.want {
 				t.Errorf("%s: %t, want %t", canonical, got, tc.want)
 			}
 		})
@@ -155,10 +155,10 @@ func TestOnlyListedBaseURLsAreAllowed(t *testing.T) {
 }
 
 func TestAnEmptyListAllowsNothing(t *testing.T) {
-	if (AllowList{}).Allows(productionURL) {
+	if (AllowList{})[productionURL] {
 		t.Error("the zero list allows production")
 	}
-	if list, err := NewAllowList(); err != nil || list.Allows(sandboxURL) || list.Allows(productionURL) {
+	if list, err := NewAllowList(); err != nil || list[sandboxURL] || list[productionURL] {
 		t.Errorf("%v, or a list of nothing allows an URL of Jupico's", err)
 	}
 }
@@ -168,7 +168,7 @@ func TestAListNamesTheURLThatItCannotHold(t *testing.T) {
 	if want := `"http://gw.example": not an https:// URL`; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
-	if list.Allows("https://gw.example") || list.Allows(productionURL) {
+	if list["https://gw.example"] || list[productionURL] {
 		t.Error("a list that could not be made allows something")
 	}
 }

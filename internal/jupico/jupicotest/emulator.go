@@ -186,8 +186,3 @@ func (e *Emulator) Requests() int {
 func (e *Emulator) RequestsFor(token string) int {
 	return e.requestCounts().ByFingerprint[Fingerprint(token)]
 }
-
-// RequestsByFingerprint returns the number of requests for each fingerprint of a token.
-func (e *Emulator) RequestsByFingerprint() map[string]int {
-	return e.requestCounts().ByFingerprint
-}
