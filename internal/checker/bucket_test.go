@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -277,6 +278,7 @@ func TestAHangingEndpointHoldsHalfOfTheWorkersAndNoOtherEndpoint(t *testing.T) {
 			default:
 			}
 			eventually(t, "calling", func() bool { return f.Requests() == received+calls })
+			f.Inject(jupicotest.Fault{ResetConnection: true}) // for those that are repeated
 			f.server.CloseClientConnections()
 			for range held {
 				wantResult(t, (<-answers).Result, outcome.Unreachable, "the connection broke before an answer came")
@@ -285,6 +287,24 @@ func TestAHangingEndpointHoldsHalfOfTheWorkersAndNoOtherEndpoint(t *testing.T) {
 				t.Errorf("%d are in flight after all calls ended", n)
 			}
 		})
+	}
+}
+
+func TestARequestThatIsRepeatedTakesTwoSlots(t *testing.T) {
+	var requests atomic.Int32
+	f := start(t, func(api http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if requests.Add(1) == 2 { // the first after the control, and on its connection
+				panic(http.ErrAbortHandler)
+			}
+			api.ServeHTTP(w, r)
+		})
+	})
+	f.use(Options{QPS: 1, Burst: 3, Workers: 4})
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	answer := f.ask(check.Request{Token: someTokens(t, 1)[0]})
+	if wait := answer.RetryAt.Sub(f.clock.Now()); wait < 999*time.Millisecond {
+		t.Errorf("got %+v, to wait for %s", answer, wait)
 	}
 }
 

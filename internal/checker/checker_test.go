@@ -90,7 +90,6 @@ func (f *fixture) serve(handler http.Handler) endpoint.Endpoint {
 		f.t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(handler)
-	server.EnableHTTP2 = true
 	server.TLS = jupicotest.ServerTLS(certificate)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {

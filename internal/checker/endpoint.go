@@ -201,6 +201,9 @@ func (e *endpointState) finish(c *call) {
 	defer e.mu.Unlock()
 	defer close(c.done)
 	now := e.options.Clock.Now()
+	if c.result.Attempts > 1 {
+		e.bucket.limiter.ReserveN(now, 1) // on credit
+	}
 	if c.token == nil {
 		e.control.end(c, now)
 	} else {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/credential"
@@ -27,7 +28,8 @@ type Config struct {
 type Client struct {
 	config Config
 	status string // the URL of /status
-	// transport is used without an http.Client, which would parse redirects even if it were told not to follow them.
+	// transport is used without an http.Client, which would parse redirects even if it were told not to follow them. It
+	// speaks HTTP/1.1 only: over HTTP/2, it would repeat a request as often as the server asks for that.
 	transport *http.Transport
 }
 
@@ -40,13 +42,10 @@ func NewClient(baseURL string, roots *x509.CertPool, config Config) *Client {
 		transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment,
 			// The transport may go on connecting after the check has ended, and must not hang for ever then.
-			DialContext:         (&net.Dialer{Timeout: config.Timeout}).DialContext,
-			TLSHandshakeTimeout: config.Timeout,
-			// A firewall may drop a connection silently. A ping finds that out, and the connection is given up.
-			HTTP2:                  &http.HTTP2Config{SendPingTimeout: config.Timeout, PingTimeout: config.Timeout},
+			DialContext:            (&net.Dialer{Timeout: config.Timeout}).DialContext,
+			TLSHandshakeTimeout:    config.Timeout,
 			OnProxyConnectResponse: refuseProxy,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			ForceAttemptHTTP2:      true,
 			DisableCompression:     true, // bodies are small, and what they decompress to is not bounded
 			MaxIdleConnsPerHost:    16,
 			IdleConnTimeout:        90 * time.Second,
@@ -60,40 +59,55 @@ func (c *Client) Check(ctx context.Context, token credential.Token) outcome.Resu
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	response, err := c.send(ctx, token)
+	response, isReused, err := c.send(ctx, token)
+	attempts := 1
+	if err != nil && isReused && ctx.Err() == nil {
+		// A server may close a kept connection at any time. If it closed one, it has likely closed the others too.
+		c.transport.CloseIdleConnections()
+		response, _, err = c.send(ctx, token)
+		attempts++
+	}
 	now := time.Now()
 	result := outcome.Classify(response, now)
 	if err != nil {
 		result = c.explain(err)
 	}
-	result.Duration = now.Sub(start)
+	result.Attempts, result.Duration = attempts, now.Sub(start)
+	isOut := result.Outcome.Class() == outcome.Transient && result.Outcome != outcome.RateLimited
+	if isOut || result.Outcome == outcome.UnexpectedResponse {
+		c.transport.CloseIdleConnections() // the next check looks the name up again, which may lead to another server
+	}
 	return result
 }
 
 // CloseIdleConnections closes the connections that are kept for later checks.
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
-func (c *Client) send(ctx context.Context, token credential.Token) (outcome.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.status, nil)
+// send makes one attempt. It reports whether that was on a connection which was kept from an earlier check.
+func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Response, isReused bool, _ error) {
+	trace := &httptrace.ClientTrace{GotConn: func(conn httptrace.GotConnInfo) { isReused = conn.Reused }}
+	// A body that cannot be read twice keeps the transport from repeating the request by itself, without bound.
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, c.status,
+		io.MultiReader())
 	if err != nil {
-		return outcome.Response{}, err
+		return outcome.Response{}, false, err
 	}
 	request.Header.Set("Authorization", token.Authorization())
 	request.Header.Set("Content-Type", "application/json") // the API demands it even for a GET
 	request.Header.Set("User-Agent", c.config.UserAgent)
 	response, err := c.transport.RoundTrip(request)
 	if err != nil {
-		return outcome.Response{}, err
+		return outcome.Response{}, isReused, err
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(response.Body, outcome.MaxBody+1))
-	if err != nil {
-		return outcome.Response{}, err
-	}
-	return outcome.Response{
+	received := outcome.Response{
 		Status:      response.StatusCode,
 		ContentType: response.Header.Get("Content-Type"),
 		RetryAfter:  response.Header.Get("Retry-After"),
-		Body:        body,
-	}, nil
+	}
+	if received.Status == http.StatusSwitchingProtocols {
+		return received, false, nil // no body follows, but whatever the server likes
+	}
+	received.Body, err = io.ReadAll(io.LimitReader(response.Body, outcome.MaxBody+1))
+	return received, false, err
 }

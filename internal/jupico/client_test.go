@@ -9,8 +9,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,25 +47,23 @@ func TestExactlyTheDocumentedRequestIsSent(t *testing.T) {
 	for _, tc := range []struct {
 		sentence    string
 		path, token string
-		adapt       []func(*httptest.Server)
-		uri, proto  string
+		uri         string
 	}{
-		{"over HTTP/2", "", jupicotest.PublishedStandardToken, nil, "/status", "HTTP/2.0"},
-		{"over HTTP/1.1", "", jupicotest.PublishedStandardToken, []func(*httptest.Server){overHTTP1}, "/status", "HTTP/1.1"},
-		{"under a base URL with a path", "/gw/jupico", jupicotest.PublishedStandardToken, nil, "/gw/jupico/status", "HTTP/2.0"},
-		{"under a base URL with an escaped path", "/a%2Fb", jupicotest.PublishedStandardToken, nil, "/a%2Fb/status", "HTTP/2.0"},
-		{"with the token that ends in a newline once decoded", "", jupicotest.PublishedAPIKey, nil, "/status", "HTTP/2.0"},
-		{"with a token of every kind of character", "", goodToken, nil, "/status", "HTTP/2.0"},
+		{"with a token of RFC 7617", "", jupicotest.PublishedStandardToken, "/status"},
+		{"under a base URL with a path", "/gw/jupico", jupicotest.PublishedStandardToken, "/gw/jupico/status"},
+		{"under a base URL with an escaped path", "/a%2Fb", jupicotest.PublishedStandardToken, "/a%2Fb/status"},
+		{"with the token that ends in a newline once decoded", "", jupicotest.PublishedAPIKey, "/status"},
+		{"with a token of every kind of character", "", goodToken, "/status"},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
 			requests := make(chan received, 1)
-			s := serve(t, receiver(requests), tc.adapt...)
+			s := serve(t, receiver(requests)) // which offers HTTP/2 too
 			mustAccept(t, clientOf(t, s.url+tc.path, s).Check(t.Context(), parse(t, tc.token)))
 
 			request := <-requests
 			request.from = ""
 			want := received{
-				method: "GET", uri: tc.uri, host: s.host, proto: tc.proto,
+				method: "GET", uri: tc.uri, host: s.host, proto: "HTTP/1.1",
 				header: http.Header{
 					"Authorization": {"Basic " + tc.token},
 					"Content-Type":  {"application/json"},
@@ -175,34 +173,28 @@ func TestEveryFaultHasItsOutcome(t *testing.T) {
 		{"too many requests", jupicotest.Fault{Status: 429}, outcome.RateLimited, "HTTP 429"},
 		{"an outage", jupicotest.Fault{Status: 503}, outcome.Unavailable, "HTTP 503 service_unavailable"},
 	} {
-		for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
-			t.Run(tc.sentence+" over "+protocol, func(t *testing.T) {
-				emulator, s := emulate(t, adapt...)
-				emulator.Inject(tc.fault)
-				got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
-				wantResult(t, got, tc.want, tc.detail)
-			})
-		}
+		t.Run(tc.sentence, func(t *testing.T) {
+			emulator, s := emulate(t)
+			emulator.Inject(tc.fault)
+			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+			wantResult(t, got, tc.want, tc.detail)
+		})
 	}
 }
 
 func TestALongBodyIsNotFetchedToItsEnd(t *testing.T) {
 	const length, much = 1 << 30, 64 << 20 // what is on the way when the client hangs up is far less
-	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
-		t.Run(protocol, func(t *testing.T) {
-			written := make(chan int64, 1)
-			s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				n, _ := io.CopyN(w, endless{}, length)
-				written <- n
-			}), adapt...)
-			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
-			if wantResult(t, got, outcome.UnexpectedResponse, "HTTP 200 with a body over 64 KiB"); t.Failed() {
-				return
-			}
-			if n := <-written; n > much {
-				t.Errorf("%d bytes were sent", n)
-			}
-		})
+	written := make(chan int64, 1)
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n, _ := io.CopyN(w, endless{}, length)
+		written <- n
+	}))
+	got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+	if wantResult(t, got, outcome.UnexpectedResponse, "HTTP 200 with a body over 64 KiB"); t.Failed() {
+		return
+	}
+	if n := <-written; n > much {
+		t.Errorf("%d bytes were sent", n)
 	}
 }
 
@@ -211,15 +203,11 @@ type endless struct{}
 func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestALongHeaderIsNotRead(t *testing.T) {
-	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
-		t.Run(protocol, func(t *testing.T) {
-			s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("X-Long", strings.Repeat("x", 128<<10))
-			}), adapt...)
-			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
-			wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")
-		})
-	}
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Long", strings.Repeat("x", 128<<10))
+	}))
+	got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+	wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")
 }
 
 func TestARedirectIsNeverFollowed(t *testing.T) {
@@ -304,41 +292,30 @@ func TestNeitherTheResponseNorTheTokenIsShown(t *testing.T) {
 }
 
 func TestTheConnectionIsKeptForTheNextCheck(t *testing.T) {
-	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2.0": nil, "HTTP/1.1": {overHTTP1}} {
-		t.Run(protocol, func(t *testing.T) {
-			requests := make(chan received, 1)
-			s := serve(t, receiver(requests), adapt...)
-			client := clientOf(t, s.url, s)
-			from := map[string]bool{}
-			for range 3 {
-				mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
-				request := <-requests
-				from[request.from] = true
-				if request.proto != protocol {
-					t.Errorf("the protocol is %s", request.proto)
-				}
-			}
-			if len(from) != 1 {
-				t.Errorf("3 checks came over %d connections", len(from))
-			}
-		})
+	requests := make(chan received, 1)
+	s := serve(t, receiver(requests))
+	client := clientOf(t, s.url, s)
+	from := map[string]bool{}
+	for range 3 {
+		mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
+		request := <-requests
+		from[request.from] = true
+	}
+	if len(from) != 1 {
+		t.Errorf("3 checks came over %d connections", len(from))
 	}
 }
 
 func TestIdleConnectionsAreLetGo(t *testing.T) {
-	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
-		t.Run(protocol, func(t *testing.T) {
-			requests := make(chan received, 1)
-			s := serve(t, receiver(requests), adapt...)
-			client := clientOf(t, s.url, s)
-			mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
-			first := <-requests
-			client.CloseIdleConnections()
-			mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
-			if second := <-requests; second.from == first.from {
-				t.Error("the second check came over the first one's connection")
-			}
-		})
+	requests := make(chan received, 1)
+	s := serve(t, receiver(requests))
+	client := clientOf(t, s.url, s)
+	mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
+	first := <-requests
+	client.CloseIdleConnections()
+	mustAccept(t, client.Check(t.Context(), parse(t, goodToken)))
+	if second := <-requests; second.from == first.from {
+		t.Error("the second check came over the first one's connection")
 	}
 }
 
@@ -385,5 +362,109 @@ func TestAClientMayBeUsedByManyAtOnce(t *testing.T) {
 	users.Wait()
 	if got := emulator.Requests(); got != 20 {
 		t.Errorf("%d requests were received, want 20", got)
+	}
+}
+
+// hangUp is a handler that closes the connection instead of answering.
+func hangUp(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+func TestARequestIsRepeatedOnceOnANewConnectionWhenAKeptOneWasClosed(t *testing.T) {
+	var from []string
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from = append(from, r.RemoteAddr)
+		if len(from) == 2 {
+			hangUp(w, r)
+		}
+	}))
+	client := clientOf(t, s.url, s)
+	for i, attempts := range []int{1, 2, 1} {
+		got := client.Check(t.Context(), parse(t, goodToken))
+		if mustAccept(t, got); got.Attempts != attempts {
+			t.Errorf("check %d took %d attempts, want %d", i, got.Attempts, attempts)
+		}
+	}
+	if want := []string{from[0], from[0], from[2], from[2]}; !slices.Equal(from, want) || from[2] == from[0] {
+		t.Errorf("the requests came from %q", from)
+	}
+}
+
+func TestARequestIsSentTwiceAtMost(t *testing.T) {
+	const kept = 10
+	var requests atomic.Int32
+	all := make(chan struct{})
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch n := requests.Add(1); {
+		case n < kept:
+			<-all // so that each check has a connection of its own
+		case n == kept:
+			close(all)
+		default:
+			hangUp(w, r)
+		}
+	}))
+	client := clientOf(t, s.url, s)
+	var checks sync.WaitGroup
+	for range kept {
+		checks.Go(func() { mustAccept(t, client.Check(t.Context(), parse(t, goodToken))) })
+	}
+	checks.Wait()
+	got := client.Check(t.Context(), parse(t, goodToken))
+	wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")
+	if n := requests.Load() - kept; n != 2 || got.Attempts != 2 {
+		t.Errorf("%d requests were received, and %d attempts reported", n, got.Attempts)
+	}
+}
+
+func TestTheNextCheckMakesANewConnectionAfterAnOutage(t *testing.T) {
+	for _, tc := range []struct {
+		sentence string
+		fault    jupicotest.Fault
+		isKept   bool
+	}{
+		{"an acceptance", jupicotest.Fault{Status: 200}, true},
+		{"a rejection", jupicotest.Fault{Status: 401}, true},
+		{"a firewall", jupicotest.Fault{Status: 403}, true},
+		{"too many requests", jupicotest.Fault{Status: 429}, true},
+		{"an outage", jupicotest.Fault{Status: 503}, false},
+		{"an outage with no body", jupicotest.Fault{Status: 503, NoBody: true}, false},
+		{"an error", jupicotest.Fault{Status: 500}, false},
+		{"a timeout", jupicotest.Fault{Status: 408}, false},
+		{"a page", jupicotest.Fault{HTML: true}, false},
+		{"another API", jupicotest.Fault{Status: 404}, false},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			emulator, from := jupicotest.New(), []string{}
+			s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				from = append(from, r.RemoteAddr)
+				emulator.ServeHTTP(w, r)
+			}))
+			client := clientOf(t, s.url, s)
+			emulator.Inject(tc.fault)
+			for range 2 {
+				client.Check(t.Context(), parse(t, goodToken))
+			}
+			if isKept := from[0] == from[1]; isKept != tc.isKept {
+				t.Errorf("the connection is kept: %t", isKept)
+			}
+		})
+	}
+}
+
+func TestASwitchOfProtocolsEndsTheCheckAndTheConnection(t *testing.T) {
+	closed := make(chan error, 1)
+	s := serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_, err = conn.Read(make([]byte, 1))
+		closed <- err
+	}))
+	got := clientWith(t, s.url, trusting(s), time.Hour).Check(t.Context(), parse(t, goodToken))
+	wantResult(t, got, outcome.UnexpectedResponse, "HTTP 101")
+	if err := <-closed; err == nil {
+		t.Error("the server received something more")
 	}
 }

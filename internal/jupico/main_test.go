@@ -130,9 +130,6 @@ func serve(t *testing.T, handler http.Handler, adapt ...func(*httptest.Server)) 
 	return &site{url: server.URL, host: strings.TrimPrefix(server.URL, "https://"), ca: ca, server: server}
 }
 
-// overHTTP1 keeps a server from speaking HTTP/2.
-func overHTTP1(server *httptest.Server) { server.EnableHTTP2 = false }
-
 // emulate starts a server with the emulated API, which also knows goodToken.
 func emulate(t *testing.T, adapt ...func(*httptest.Server)) (*jupicotest.Emulator, *site) {
 	t.Helper()

@@ -128,18 +128,16 @@ func relay(t *testing.T, client net.Conn, hostPort string, isDead func() bool) {
 }
 
 func TestAConnectionThatBreaksIsUnreachable(t *testing.T) {
-	for protocol, adapt := range map[string][]func(*httptest.Server){"HTTP/2": nil, "HTTP/1.1": {overHTTP1}} {
-		for sentence, fault := range map[string]jupicotest.Fault{
-			"before the answer": {ResetConnection: true},
-			"in the answer":     {ResetConnection: true, Status: 200},
-		} {
-			t.Run(sentence+" over "+protocol, func(t *testing.T) {
-				emulator, s := emulate(t, adapt...)
-				emulator.Inject(fault)
-				got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
-				wantResult(t, got, outcome.Unreachable, broken)
-			})
-		}
+	for sentence, fault := range map[string]jupicotest.Fault{
+		"before the answer": {ResetConnection: true},
+		"in the answer":     {ResetConnection: true, Status: 200},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			emulator, s := emulate(t)
+			emulator.Inject(fault)
+			got := clientOf(t, s.url, s).Check(t.Context(), parse(t, goodToken))
+			wantResult(t, got, outcome.Unreachable, broken)
+		})
 	}
 	for sentence, end := range map[string]func(*net.TCPConn) error{
 		"by a reset in the handshake":   func(conn *net.TCPConn) error { return conn.SetLinger(0) },

@@ -153,4 +153,5 @@ type Result struct {
 	Detail     string
 	RetryAfter time.Duration // how long the API asked not to be sent requests; 0: it did not ask
 	Duration   time.Duration // of the request; 0: nothing was sent
+	Attempts   int           // how often the request was sent, at most twice
 }
