@@ -54,7 +54,7 @@ func TestTheConclusionFollowsFromTheAnswers(t *testing.T) {
 		{"anybody", func(e *jupicotest.Emulator) { e.AuthenticateNobody(true) }, 1,
 			[]string{"accepts a random token, so nothing that it accepts is proven"}},
 		{"a firewall", func(e *jupicotest.Emulator) { e.Inject(jupicotest.Fault{Status: 403, HTML: true}) }, 1,
-			[]string{"Forbidden (HTTP 403 with an HTML page, text/html)", "No conclusion"}},
+			[]string{"Forbidden (HTTP 403 with HTML or XML, text/html)", "No conclusion"}},
 		{"no answer", func(e *jupicotest.Emulator) { e.Inject(jupicotest.Fault{ResetConnection: true}) }, 1,
 			[]string{"no answer (", "No conclusion: not every request was answered"}},
 	}

@@ -38,6 +38,9 @@ type Request struct {
 	Edited time.Time
 	// LongestBackoff is how long a rejection of this token may stand for further checks at most. Zero: for none.
 	LongestBackoff time.Duration
+	// ForDelivery: an acceptance will put the token into a target that does not hold it. Its check must have begun shortly
+	// after the endpoint refused a random token.
+	ForDelivery bool
 	// Urgent: the caller cannot be deferred. A request that exceeds the limits is taken off what may be sent later. An
 	// answer that may be shared is still shared.
 	Urgent bool
@@ -52,6 +55,8 @@ type Answer struct {
 	Began time.Time
 	// Ended is when the request of the check ended. That of a shared answer is Began.
 	Ended time.Time
+	// Refused is when, before the check began, the endpoint last refused a random token.
+	Refused time.Time
 	// Shared: no request was sent for this caller.
 	Shared bool
 	// RetryAt, when it is not zero, says that the caller was deferred, mostly for want of a slot, and when to ask again.

@@ -9,9 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/x509"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/utils/clock"
@@ -42,8 +40,8 @@ type Checker struct {
 	// key of the digests that tokens and usernames are told apart by. It is a pointer so that no way of printing shows it.
 	key *[32]byte
 
-	mu        sync.Mutex // never held during a call
-	endpoints map[endpoint.Endpoint]*endpointState
+	mu    sync.Mutex
+	sites map[string]*site // by canonical URL, of which the allow list bounds the number
 }
 
 // New returns a Checker that sends requests to the allowed endpoints only.
@@ -54,15 +52,16 @@ func New(allowed endpoint.AllowList, config jupico.Config, options Options) *Che
 			"How often a check was put off, mostly for want of a slot at the endpoint."),
 		shared: newCounter("jupico_shared_checks_total",
 			"Checks that were answered without a request of their own."),
-		key: new([32]byte), endpoints: map[endpoint.Endpoint]*endpointState{},
+		key: new([32]byte), sites: map[string]*site{},
 	}
 	_, _ = rand.Read(c.key[:]) // it never fails
 	return c
 }
 
-// Check checks one token, or says when to ask again: it never waits for a slot. At first use, and then every
-// controlInterval, an endpoint is sent a random token before. The token itself is sent only if the endpoint refused the
-// random one, since its acceptance would prove nothing otherwise.
+// Check checks one token, or says when to ask again: it never waits for a slot. Before that, an endpoint is sent a
+// random token: at first use, then every controlInterval, when its acceptances look different than before, and shortly
+// before a token is delivered. The token itself is sent only if the endpoint refused the random one, as its acceptance
+// would prove nothing otherwise.
 func (c *Checker) Check(ctx context.Context, request check.Request) check.Answer {
 	e, problem := c.find(request.Endpoint)
 	if problem != nil {
@@ -97,40 +96,25 @@ func (c *Checker) find(where endpoint.Endpoint) (*endpointState, *outcome.Result
 	if !c.allowed[canonical] {
 		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is not on the operator's list"}
 	}
-	where.URL = canonical
-
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := c.options.Clock.Now()
-	c.forgetUnused(now)
-	if e := c.endpoints[where]; e != nil {
-		e.lastUsed = now
+	s := c.site(canonical)
+	if e := s.find(where.CA, nil); e != nil {
 		return e, nil
 	}
 	var roots *x509.CertPool
-	if where.CA != "" {
+	if where.CA != "" { // which takes time, and so holds no lock
 		roots = x509.NewCertPool()
 		if !roots.AppendCertsFromPEM([]byte(where.CA)) {
 			return nil, &outcome.Result{Outcome: outcome.CAInvalid, Detail: "it holds no PEM certificate"}
 		}
 	}
-	e := &endpointState{
-		label:    strings.TrimPrefix(canonical, "https://"),
-		client:   jupico.NewClient(canonical, roots, c.config),
-		options:  c.options,
-		lastUsed: now,
-		bucket:   newBucket(c.options),
-		tokens:   newTokens(),
-	}
-	c.endpoints[where] = e
-	return e, nil
+	return s.find(where.CA, jupico.NewClient(canonical, roots, c.config)), nil
 }
 
-func (c *Checker) forgetUnused(now time.Time) {
-	for where, e := range c.endpoints {
-		if now.Sub(e.lastUsed) > controlInterval {
-			e.client.CloseIdleConnections()
-			delete(c.endpoints, where)
-		}
+func (c *Checker) site(canonical string) *site {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.sites[canonical] == nil {
+		c.sites[canonical] = newSite(canonical, c.options)
 	}
+	return c.sites[canonical]
 }

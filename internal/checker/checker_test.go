@@ -65,8 +65,10 @@ func start(t *testing.T, wrap ...func(http.Handler) http.Handler) *fixture {
 	f.allowed = allowed
 	f.use(Options{QPS: 1000, Burst: 1000, Workers: 4 * atATime})
 	t.Cleanup(func() {
-		for _, at := range f.checker.endpoints {
-			at.client.CloseIdleConnections()
+		for _, site := range f.checker.sites {
+			for _, e := range site.endpoints {
+				e.client.CloseIdleConnections()
+			}
 		}
 	})
 	return f
@@ -199,7 +201,7 @@ func TestARandomTokenIsSentBeforeTheFirstCheck(t *testing.T) {
 	}
 }
 
-func TestTheControlHoldsForADay(t *testing.T) {
+func TestTheControlHoldsForAnHour(t *testing.T) {
 	var sent sync.Map
 	f := start(t, func(api http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -217,10 +219,10 @@ func TestTheControlHoldsForADay(t *testing.T) {
 	}{
 		{"at first", 0, 1, 1},
 		{"at once again", 1, 1, 2},
-		{"a moment before the day is over", day - 2, 1, 3},
-		{"after a day", 1, 2, 4},
-		{"on the second day", day - 1, 2, 5},
-		{"after a day and more", day, 3, 6},
+		{"a moment before the hour is over", time.Hour - 2, 1, 3},
+		{"after an hour", 1, 2, 4},
+		{"in the second hour", time.Hour - 1, 2, 5},
+		{"after an hour and more", time.Hour, 3, 6},
 	} {
 		f.advance(step.passed)
 		t.Log(step.sentence)
@@ -336,8 +338,8 @@ func TestAControlWithoutEvidenceStandsForTheCheckAndIsRepeated(t *testing.T) {
 		{"an outage", jupicotest.Fault{Status: 503, RetryAfter: "120"}, outcome.Unavailable, "HTTP 503 service_unavailable", 2 * time.Minute},
 		{"too many requests", jupicotest.Fault{Status: 429, RetryAfter: "7"}, outcome.RateLimited, "HTTP 429", 7 * time.Second},
 		{"a firewall", jupicotest.Fault{Status: 403}, outcome.Forbidden, "HTTP 403 forbidden", 0},
-		{"a login page", jupicotest.Fault{HTML: true}, outcome.UnexpectedResponse, "HTTP 200 with an HTML page", 0},
-		{"a login page with 401", jupicotest.Fault{HTML: true, Status: 401}, outcome.UnexpectedResponse, "HTTP 401 with an HTML page", 0},
+		{"a login page", jupicotest.Fault{HTML: true}, outcome.UnexpectedResponse, "HTTP 200 with HTML or XML", 0},
+		{"a login page with 401", jupicotest.Fault{HTML: true, Status: 401}, outcome.UnexpectedResponse, "HTTP 401 with HTML or XML", 0},
 		{"a header that was lost", jupicotest.Fault{Code: "auth_header_not_present"}, outcome.RequestAltered, "HTTP 401 auth_header_not_present", 0},
 		{"a connection that broke", jupicotest.Fault{ResetConnection: true}, outcome.Unreachable, "the connection broke before an answer came", 0},
 	} {
@@ -441,39 +443,61 @@ func TestOneURLWithTwoCASettingsIsTwoEndpoints(t *testing.T) {
 
 func TestAnEndpointThatIsNotUsedForADayIsForgotten(t *testing.T) {
 	f := start(t)
-	idle, busy, third, fourth := f.at, f.at, f.at, f.at
-	busy.CA += "\n"
-	third.CA += "\n\n"
-	fourth.CA += "\n\n\n"
-	wantKept := func(sentence string, want ...endpoint.Endpoint) {
-		t.Helper()
-		if got := len(f.checker.endpoints); got != len(want) {
-			t.Fatalf("%s %d endpoints are kept, want %d", sentence, got, len(want))
-		}
-		for i, where := range want {
-			if f.checker.endpoints[where] == nil {
-				t.Errorf("%s endpoint %d of %d is not kept", sentence, i+1, len(want))
-			}
-		}
-	}
+	idle, busy := f.at, endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}
 	f.check(idle)
 	f.check(busy)
-	wantKept("at first", idle, busy)
-
-	f.advance(day)
+	site := f.checker.site(f.at.URL)
+	forgotten := site.endpoints[idle.CA]
+	f.advance(endpointTTL)
 	f.check(busy)
-	f.check(third)
-	wantKept("after a day", idle, busy, third)
-
-	forgotten := f.checker.endpoints[idle]
+	f.gather()
+	if n := len(site.endpoints); n != 2 {
+		t.Fatalf("after a day, %d endpoints are known", n)
+	}
 	f.advance(1)
-	f.check(fourth)
-	wantKept("after more than a day", busy, third, fourth)
-
+	f.gather()
+	if n := len(site.endpoints); n != 1 || site.endpoints[busy.CA] == nil {
+		t.Fatalf("after more than a day, %d endpoints are known", n)
+	}
 	opened := f.opened.Load()
 	forgotten.client.Check(t.Context(), parse(t, goodToken))
 	if f.opened.Load() == opened {
 		t.Error("the connection to a forgotten endpoint was kept")
 	}
 	forgotten.client.CloseIdleConnections()
+}
+
+func TestOfManyEndpointsOfOneURLThoseUsedLastAreKept(t *testing.T) {
+	f := start(t)
+	for n := range 3 * maxEndpoints {
+		f.check(endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + strings.Repeat("\n", n+1)})
+		f.advance(time.Second)
+		f.check(f.at)
+	}
+	site := f.checker.site(f.at.URL)
+	if n := len(site.endpoints); n != maxEndpoints || site.endpoints[f.at.CA] == nil {
+		t.Errorf("%d are known", n)
+	}
+}
+
+func TestEndpointsOfOneURLShareItsLimits(t *testing.T) {
+	f := start(t)
+	f.use(Options{QPS: 1, Burst: 4, Workers: 4})
+	f.check(f.at) // after its control
+	other := endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}
+	f.check(other)
+	answer := f.ask(check.Request{Endpoint: other, Token: someTokens(t, 1)[0]})
+	if wait := answer.RetryAt.Sub(f.clock.Now()); wait < time.Second {
+		t.Errorf("it waits for %s, though the other endpoint used the slots: %+v", wait, answer)
+	}
+
+	f.advance(time.Hour)
+	f.Inject(jupicotest.Fault{Status: 429})
+	f.check(f.at)
+	f.Clear()
+	received := f.Requests()
+	wantResult(t, f.check(other), outcome.RateLimited, "HTTP 429")
+	if n := f.Requests() - received; n != 0 {
+		t.Errorf("%d requests were sent during the pause", n)
+	}
 }

@@ -5,7 +5,6 @@ package checker
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/check"
@@ -14,30 +13,31 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-// controlInterval is how long the proof lasts that a refused random token gives. An endpoint that was not used for as
-// long is forgotten.
-const controlInterval = 24 * time.Hour
+const (
+	// controlInterval is how long the refusal of a random token counts for checks of tokens that are in use.
+	controlInterval = time.Hour
+	// deliveryControlAge is how old such a refusal may be where an acceptance is to be delivered.
+	deliveryControlAge = 30 * time.Second
+)
 
-// endpointState is all that is known about one endpoint.
+// endpointState is all that is known about one endpoint. The site's lock guards it.
 type endpointState struct {
-	label    string // in metrics and logs: host and path
-	client   *jupico.Client
-	options  Options
-	lastUsed time.Time // guarded by Checker.mu
+	*site
 
-	mu      sync.Mutex // guards the fields below, and is never held during a call
-	bucket  bucket     // is about the URL
-	pause   pause      // is about the URL
-	control control    // is about the URL and its authorities
-	tokens  tokens     // are about the URL, its authorities and one token each
+	client  *jupico.Client
+	usedAt  time.Time
+	control control
+	tokens  tokens
 }
 
 // control is what is known about how an endpoint answers a random token. All who need a control at the same time share
 // one.
 type control struct {
-	passedAt time.Time // when a random token was refused
+	passedAt time.Time // when a random token was refused. Zero: no acceptance proves anything before one is
 	isFailed bool      // the last random token was accepted
 	call     *call     // the control under way
+	// shapes are those of the acceptances since then. What answers in another way may be something else.
+	shapes map[outcome.Shape]bool
 }
 
 // caller is a request on its way to an answer.
@@ -49,14 +49,37 @@ type caller struct {
 	queue    string   // in which the caller waits for a slot
 }
 
+// controlAge is how long before the caller's check a random token may have been refused.
+func (c *caller) controlAge() time.Duration {
+	if c.ForDelivery {
+		return deliveryControlAge
+	}
+	return controlInterval
+}
+
+// isServedBy reports whether a call of the same token that is under way, if there is one, is as good as another.
+func (c *caller) isServedBy(running *call, now time.Time) bool {
+	return running != nil && !running.began.Before(c.NotBefore) && now.Sub(running.refused) < c.controlAge()
+}
+
 // call is a request to an endpoint, from its beginning on. Those who join it wait until it is done.
 type call struct {
+	reply
+
 	sender *caller
 	secret credential.Token
-	token  *tokenState // nil: this is a control, with a random token
-	began  time.Time
+	token  *tokenState            // nil: this is a control, with a random token
+	shapes map[outcome.Shape]bool // of the acceptances since the control before it
 	done   chan struct{}
-	// result is set before done is closed. It has no Outcome when the sender gave up.
+}
+
+// reply is what came of a call.
+type reply struct {
+	began time.Time
+	// refused is when, before that, the endpoint refused a random token.
+	refused time.Time
+	// result has no Outcome when the sender gave up, or when the answer proves nothing before another control. It is set
+	// before the call is done.
 	result outcome.Result
 }
 
@@ -85,37 +108,39 @@ func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 		return nil, check.Answer{RetryAt: c.NotBefore}
 	}
 	token := e.tokens.get(c, now)
-	if token.answers(c.Request, now) {
-		answer := e.shared(token.result, token.began, now)
+	if token.answers(c, now) {
+		answer := e.shared(token.reply, now)
 		if token.rejections > 0 {
 			answer.BackoffUntil = token.backoffUntil(c.LongestBackoff)
 		}
 		return nil, answer
 	}
-	if running := token.call; running != nil && !running.began.Before(c.NotBefore) {
-		return e.join(c, running, now)
+	if c.isServedBy(token.call, now) {
+		return e.join(c, token.call, now)
 	}
 	if retryAt := token.editRetryAt(c.Request); now.Before(retryAt) {
 		return nil, check.Answer{RetryAt: retryAt}
 	}
-	if result, began, isPaused := e.pause.answer(now); isPaused {
-		return nil, e.shared(result, began, now)
+	if last, isPaused := e.pause.answer(now); isPaused {
+		return nil, e.shared(last, now)
 	}
-	if now.Sub(e.control.passedAt) < controlInterval {
-		return e.begin(&call{sender: c, secret: c.Token, token: token}, c.id, c.queue, now)
-	}
-	if e.control.call != nil {
+	switch {
+	case now.Sub(e.control.passedAt) < c.controlAge():
+		return e.begin(&call{sender: c, secret: c.Token, token: token}, now)
+	case e.control.call != nil:
 		return e.join(c, e.control.call, now)
+	default:
+		return e.begin(&call{sender: c, secret: credential.RandomToken()}, now)
 	}
-	// The control has a queue of its own, so that no namespace pays for it.
-	return e.begin(&call{sender: c, secret: credential.RandomToken()}, identity{}, "", now)
 }
 
 // shared is an answer without a request.
-func (e *endpointState) shared(result outcome.Result, began, now time.Time) check.Answer {
-	result.Duration = 0
-	isMass := result.Outcome.Class() == outcome.Rejection && e.tokens.mass.isOn(now)
-	return check.Answer{Result: result, Began: began, Ended: began, Shared: true, MassRejection: isMass}
+func (e *endpointState) shared(r reply, now time.Time) check.Answer {
+	r.result.Duration = 0
+	isMass := r.result.Outcome.Class() == outcome.Rejection && e.tokens.mass.isOn(now)
+	return check.Answer{
+		Result: r.result, Began: r.began, Ended: r.began, Refused: r.refused, Shared: true, MassRejection: isMass,
+	}
 }
 
 // join lets a caller wait for another's call, if there is a place for it.
@@ -128,28 +153,30 @@ func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, ch
 }
 
 // begin registers a call, if there are a slot and a place for it. An urgent caller takes a slot on credit, so that it
-// is missing later.
-func (e *endpointState) begin(fresh *call, id identity, queue string, now time.Time) (*call, check.Answer) {
-	if fresh.sender.Urgent {
+// is missing later. So does a control, whose check should follow in the same round, unless one is missing already.
+func (e *endpointState) begin(fresh *call, now time.Time) (*call, check.Answer) {
+	isControl := fresh.token == nil
+	if fresh.sender.Urgent || isControl && e.bucket.limiter.TokensAt(now) >= 0 {
 		e.bucket.limiter.ReserveN(now, 1)
-	} else if retryAt, ok := e.bucket.take(id, queue, now); !ok {
+	} else if retryAt, ok := e.bucket.take(fresh.sender.id, fresh.sender.queue, now); !ok {
 		return nil, check.Answer{RetryAt: retryAt}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})
+	fresh.refused, fresh.shapes = e.control.passedAt, e.control.shapes
 	e.bucket.enter(now)
 	if e.pause.length > 0 {
 		e.pause.halfOpen = fresh
 	}
-	if fresh.token != nil {
-		fresh.token.call = fresh
-	} else {
+	if isControl {
 		e.control.call = fresh
+	} else {
+		fresh.token.call = fresh
 	}
 	return fresh, check.Answer{}
 }
 
 // run sends the caller's own call, or waits for another's. There is no answer after a control that passed, nor after a
-// call whose sender gave up: then the caller has to be admitted again.
+// call without an Outcome: then the caller has to be admitted again.
 func (e *endpointState) run(ctx context.Context, c *caller, running *call) (check.Answer, bool) {
 	defer e.leave(running)
 	isSender := running.sender == c
@@ -164,17 +191,17 @@ func (e *endpointState) run(ctx context.Context, c *caller, running *call) (chec
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.options.Clock.Now()
-	result := outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}
-	if ctx.Err() == nil {
-		result = running.result
-		isPassedControl := running.token == nil && result.Outcome.Class() == outcome.Rejection
-		if isPassedControl || result.Outcome == "" {
-			return check.Answer{}, false
-		}
+	came := running.reply
+	if ctx.Err() != nil {
+		came.result = outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}
 	}
-	answer := e.shared(result, running.began, now)
+	isPassedControl := running.token == nil && came.result.Outcome.Class() == outcome.Rejection
+	if isPassedControl || came.result.Outcome == "" {
+		return check.Answer{}, false
+	}
+	answer := e.shared(came, now)
 	if isSender {
-		answer.Shared, answer.Ended, answer.Duration = false, now, result.Duration
+		answer.Shared, answer.Ended, answer.Duration = false, now, came.result.Duration
 	}
 	return answer, true
 }
@@ -204,10 +231,13 @@ func (e *endpointState) finish(c *call) {
 	if c.result.Attempts > 1 {
 		e.bucket.limiter.ReserveN(now, 1) // on credit
 	}
-	if c.token == nil {
-		e.control.end(c, now)
-	} else {
+	if c.token != nil && c.result.Outcome.Class() == outcome.Acceptance && !e.control.isProof(c) {
+		c.result, e.control.passedAt = outcome.Result{}, time.Time{} // it is repeated after another control
+	}
+	if c.token != nil {
 		e.tokens.end(c, now)
+	} else {
+		e.control.end(c, now)
 	}
 	if e.pause.end(c, now) {
 		e.bucket.clear() // all who wait get an answer without a slot
@@ -220,10 +250,23 @@ func (c *control) end(ended *call, now time.Time) {
 	c.call = nil
 	switch ended.result.Outcome.Class() {
 	case outcome.Acceptance:
-		c.isFailed = true
+		*c = control{isFailed: true}
 		ended.result.Outcome = outcome.EndpointDoesNotAuthenticate
 	case outcome.Rejection:
-		c.isFailed, c.passedAt = false, now
+		*c = control{passedAt: now, shapes: map[outcome.Shape]bool{}}
 	case outcome.NoEvidence, outcome.Transient:
 	}
+}
+
+// isProof reports whether an acceptance proves anything: a random token was refused shortly before, or the endpoint
+// answers as it did since one was refused.
+func (c *control) isProof(accepted *call) bool {
+	if c.passedAt.IsZero() {
+		return false
+	}
+	shape := accepted.result.Shape
+	if accepted.began.Sub(accepted.refused) < deliveryControlAge {
+		accepted.shapes[shape] = true
+	}
+	return accepted.shapes[shape]
 }

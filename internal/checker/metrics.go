@@ -52,19 +52,20 @@ func (c *Checker) measure() map[sample]float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.options.Clock.Now()
-	c.forgetUnused(now)
 	values := map[sample]float64{}
-	for _, e := range c.endpoints {
-		e.mu.Lock()
-		values[sample{waitingGauge, e.label}] += float64(e.bucket.waiting(now))
-		open, mass := sample{breakerOpenGauge, e.label}, sample{massRejectionGauge, e.label}
-		values[open] = max(values[open], bit(e.pause.length > 0))
-		values[mass] = max(values[mass], bit(e.tokens.mass.isOn(now)))
-		authenticates := sample{authenticatesGauge, e.label}
-		if _, isKnown := values[authenticates]; e.control.isFailed || !isKnown && !e.control.passedAt.IsZero() {
-			values[authenticates] = bit(!e.control.isFailed)
+	for _, s := range c.sites {
+		s.mu.Lock()
+		s.forget(now)
+		values[sample{waitingGauge, s.label}] = float64(s.bucket.waiting(now))
+		values[sample{breakerOpenGauge, s.label}] = bit(s.pause.length > 0)
+		authenticates, mass := sample{authenticatesGauge, s.label}, sample{massRejectionGauge, s.label}
+		for _, e := range s.endpoints {
+			values[mass] = max(values[mass], bit(e.tokens.mass.isOn(now)))
+			if _, isKnown := values[authenticates]; e.control.isFailed || !isKnown && !e.control.passedAt.IsZero() {
+				values[authenticates] = bit(!e.control.isFailed)
+			}
 		}
-		e.mu.Unlock()
+		s.mu.Unlock()
 	}
 	return values
 }

@@ -27,18 +27,15 @@ type pause struct {
 	until    time.Time
 	halfOpen *call // the one that is let through, while it is under way
 
-	// result of the check that began the pause. That check began then.
-	result outcome.Result
-	began  time.Time
+	last reply // of the check that began the pause
 }
 
-// answer returns the result that stands for every check now, and when its check began. It returns false when a request
-// may be sent.
-func (p *pause) answer(now time.Time) (outcome.Result, time.Time, bool) {
+// answer returns what stands for the reply to every check now. It returns false when a request may be sent.
+func (p *pause) answer(now time.Time) (reply, bool) {
 	left := max(0, p.until.Sub(now))
-	result := p.result
-	result.RetryAfter = min(result.RetryAfter, left)
-	return result, p.began, left > 0 || p.halfOpen != nil
+	last := p.last
+	last.result.RetryAfter = min(last.result.RetryAfter, left)
+	return last, left > 0 || p.halfOpen != nil
 }
 
 // end records what a call says about the endpoint, and reports whether that begins a pause or makes it longer. A call
@@ -67,7 +64,7 @@ func (p *pause) end(c *call, now time.Time) bool {
 		length = min(max(shortestPause, 2*p.length), longestPause)
 	}
 	if until := now.Add(length); until.After(p.until) {
-		p.length, p.until, p.result, p.began = length, until, c.result, c.began
+		p.length, p.until, p.last = length, until, c.reply
 	}
 	return true
 }

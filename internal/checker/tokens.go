@@ -38,24 +38,22 @@ type tokenState struct {
 	isInSeveral bool     // others asked too
 	username    identity // zero when it is no login's, or not known
 
-	// The last evidence, which is of a check that began then.
-	result     outcome.Result
-	began      time.Time
-	rejections int // in a row, up to the last evidence
+	reply          // the last evidence
+	rejections int // in a row, up to that
 
 	call *call // the latest that is under way
 }
 
 // answers reports whether the last evidence will do instead of a check.
-func (t *tokenState) answers(r check.Request, now time.Time) bool {
-	if t.began.Before(r.NotBefore) {
+func (t *tokenState) answers(c *caller, now time.Time) bool {
+	if t.began.Before(c.NotBefore) {
 		return false
 	}
 	switch t.result.Outcome.Class() {
 	case outcome.Acceptance:
-		return t.began.After(r.AcceptedAfter) && now.Sub(t.began) < acceptanceTTL
+		return t.began.After(c.AcceptedAfter) && now.Sub(t.began) < acceptanceTTL && now.Sub(t.refused) < c.controlAge()
 	case outcome.Rejection:
-		return !t.began.Before(r.Edited) && now.Before(t.backoffUntil(r.LongestBackoff))
+		return !t.began.Before(c.Edited) && now.Before(t.backoffUntil(c.LongestBackoff))
 	case outcome.NoEvidence, outcome.Transient:
 	}
 	return false
@@ -139,6 +137,6 @@ func (s *tokens) end(c *call, now time.Time) {
 	case t.rejections == 0 || !c.began.Before(t.backoffUntil(c.sender.LongestBackoff)):
 		t.rejections++
 	}
-	t.result, t.began = c.result, c.began
+	t.reply = c.reply
 	s.mass.record(t, now)
 }

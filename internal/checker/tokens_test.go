@@ -446,7 +446,8 @@ func TestTheNumberOfTokensIsBounded(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := newTokens()
 	first := identity{1}
-	s.end(&call{token: s.get(&caller{id: first}, now), result: outcome.Result{Outcome: outcome.Accepted}, began: now}, now)
+	accepted := reply{result: outcome.Result{Outcome: outcome.Accepted}, began: now}
+	s.end(&call{token: s.get(&caller{id: first}, now), reply: accepted}, now)
 	for i := range maxTokens {
 		s.get(&caller{id: identity{2, byte(i), byte(i >> 8), byte(i >> 16)}}, now)
 	}
@@ -458,7 +459,8 @@ func TestTheNumberOfTokensIsBounded(t *testing.T) {
 func TestEvidenceOfATokenThatIsForgottenCountsForNothing(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := newTokens()
-	c := &call{token: s.get(&caller{id: identity{1}}, now), result: outcome.Result{Outcome: outcome.Accepted}, began: now}
+	accepted := reply{result: outcome.Result{Outcome: outcome.Accepted}, began: now}
+	c := &call{token: s.get(&caller{id: identity{1}}, now), reply: accepted}
 	now = now.Add(tokenTTL + 1)
 	s.get(&caller{id: identity{2}}, now)
 	s.end(c, now)

@@ -188,11 +188,11 @@ func (v *verdict) isDeferred(i int) bool {
 	return slices.ContainsFunc(v.results, func(r checkResult) bool { return r.entry == i && r.isDeferred() })
 }
 
-// isDeployable reports whether a candidate is accepted beyond doubt, and this process saw it.
+// isDeployable reports whether a candidate is accepted beyond doubt, and may be written.
 func (v *verdict) isDeployable(i int) bool {
 	record := &v.history.entries[i].CheckRecord
 	return v.facts.Sources[i].Problem == "" && record.Verdict == v1alpha1.VerdictAccepted &&
-		record.ConsecutiveRejected == 0 && v.isProven(i)
+		record.ConsecutiveRejected == 0 && v.facts.mayBeWritten(i)
 }
 
 // isPreferred reports whether a candidate goes before a deployed token that is not rejected. An edit acts at once, also
@@ -247,9 +247,6 @@ func (f *facts) failoverHeldUntil(h *history) time.Time {
 	return time.Time{}
 }
 
-// isProven reports whether this process saw a candidate accepted, be it just now.
-func (v *verdict) isProven(i int) bool { return v.facts.candidates[i].isProven || v.isAcceptedNow(i) }
-
 func (v *verdict) isAcceptedNow(i int) bool {
 	return slices.ContainsFunc(v.results, func(r checkResult) bool { return r.entry == i && r.isAcceptance() })
 }
@@ -259,7 +256,17 @@ func (v *verdict) mayKeep() bool {
 	if h.deployed == nil || h.deployed.Verdict != v1alpha1.VerdictAccepted {
 		return false // a rejected token is left where it is, but never written again
 	}
-	return v.facts.isDeployedKnown() || h.active != deployedToken && v.isProven(h.active)
+	f := v.facts
+	switch {
+	case f.isDeployedKnown():
+		return true
+	case h.active == deployedToken:
+		return false
+	case f.targetDrifted, f.lastWriteFailed():
+		return f.mayBeWritten(h.active)
+	default: // the target holds it, as far as is known
+		return f.provenOf(h.active) != nil
+	}
 }
 
 // moreSpecific chooses between the results of a login's two forms, when the first was Rejected: an acceptance of the

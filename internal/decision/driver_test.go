@@ -70,12 +70,14 @@ type world struct {
 	down    map[string]outcome.Result
 	hook    func(tokenAt) outcome.Outcome
 	// putOff, if there is one, says how long a check has to wait for its slot. 0 means not at all.
-	putOff   func(tokenAt) time.Duration
-	mass     bool          // whatever is rejected, most credentials were rejected together
-	backoff  time.Duration // is how long rejections stand for further checks, as those of other resources
-	latency  time.Duration // of each request
-	requests []request
-	proofs   map[tokenAt]*evidence
+	putOff  func(tokenAt) time.Duration
+	mass    bool          // whatever is rejected, most credentials were rejected together
+	backoff time.Duration // is how long rejections stand for further checks, as those of other resources
+	latency time.Duration // of each request
+	// controlAge is how long before a check that is for a delivery a random token was refused.
+	controlAge time.Duration
+	requests   []request
+	proofs     map[tokenAt]*evidence
 
 	state decision.State
 	// observed is the resource that the round is about, and before how many requests there were before it.
@@ -87,6 +89,7 @@ type world struct {
 	failures    int // in a row
 	deliveries  int // that were asked for, and writes of targets that were made for them
 	writes      int
+	held        string // the token that was written last
 	events      []decision.Transition
 	isSampled   bool // look only now and then at what must hold after every round
 }
@@ -287,6 +290,9 @@ func (w *world) check(_ context.Context, r check.Request) check.Answer {
 		return check.Answer{RetryAt: w.now.Add(w.putOff(p))}
 	}
 	answer := check.Answer{Result: w.answerTo(p), Began: w.now, MassRejection: w.mass}
+	if r.ForDelivery {
+		answer.Refused = w.now.Add(-w.controlAge)
+	}
 	w.now = w.now.Add(w.latency)
 	answer.Ended = w.now
 	if answer.Outcome.Class() == outcome.Rejection && w.backoff > 0 {
@@ -351,6 +357,9 @@ func (w *world) deliver(_ context.Context, d decision.Delivery) (decision.Target
 		next.version = w.nextVersion()
 		w.targets[name], target.IsWritten = &next, true
 		w.writes++
+	}
+	if target.IsWritten && d.Proof != nil {
+		w.held = next.token
 	}
 	if w.losesTargetAnswer && target.IsWritten {
 		w.losesTargetAnswer = false

@@ -48,8 +48,6 @@ type candidateFacts struct {
 	editedAt time.Time
 	// bothRejected: both forms of the login were Rejected since then.
 	bothRejected bool
-	// isProven: this process saw the candidate accepted, so that it may be written.
-	isProven bool
 	// makesDeployed: the deployed token is one that this candidate makes too, in the form deployedForm (empty for an API
 	// key).
 	makesDeployed bool
@@ -131,7 +129,6 @@ func (f *facts) addCandidate(s *State, i int) {
 	}
 	about.candidate = &candidate{credential: source.Credential, endpoint: f.Endpoint}
 	about.recordName = f.findRecord(i)
-	_, about.isProven = f.next.entry(name).proven.form(about.candidate)
 	isEdited := about.recordName == "" && f.status.ObservedGeneration > 0 // a new resource edits nothing
 	known := s.sent.noteCandidate(name, about.candidate, isEdited, f.Now)
 	about.editedAt, about.bothRejected = known.at, known.bothRejected
@@ -238,6 +235,13 @@ func (f *facts) compareWithDeployed() {
 	if maker != nil {
 		f.next.deployed = maker
 	}
+}
+
+// mayBeWritten reports whether a candidate's token may be put into a target that does not hold it: this process saw it
+// accepted just now, shortly after the endpoint had refused a random token.
+func (f *facts) mayBeWritten(entry int) bool {
+	proven := f.provenOf(entry)
+	return proven != nil && f.Now.Sub(proven.refused) <= longestProof
 }
 
 func (f *facts) isDeployedKnown() bool { return f.next.deployed != nil }

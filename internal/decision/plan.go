@@ -25,6 +25,8 @@ type plannedCheck struct {
 	// notBefore is when the check must have begun at the earliest. Zero: one of another resource, made a moment ago,
 	// will do.
 	notBefore time.Time
+	// forDelivery: an acceptance puts the token into a target that does not hold it.
+	forDelivery bool
 	// urgent: the token in the target was rejected, and this check may find another. It is not deferred.
 	urgent bool
 }
@@ -64,7 +66,7 @@ func (f *facts) dueChecks(h *history, by time.Time) plan {
 
 func (f *facts) checkOf(h *history, i int) plannedCheck {
 	entry := &h.entries[i]
-	c := plannedCheck{entry: i, notBefore: f.notBefore(&entry.CheckRecord)}
+	c := plannedCheck{entry: i, notBefore: f.notBefore(&entry.CheckRecord), forDelivery: f.isForDelivery(h, i)}
 	if f.isLogin(i) {
 		c.form = cmp.Or(entry.TokenForm, v1alpha1.TokenFormStandard)
 		c.bothForms = f.isCheckRequested() || isUndecided(&entry.CheckRecord) && !f.candidates[i].bothRejected
@@ -100,14 +102,24 @@ func (f *facts) isCandidateDue(h *history, i int, by time.Time) bool {
 	return isEdited || f.mustBeProven(h, i) || f.isDue(record, f.candidates[i].record.checkedAt, by)
 }
 
-// mustBeProven reports whether a candidate may be written that this process did not see accepted. Anybody may have put
-// an acceptance into a status, so it is checked at once, and then on schedule.
+// isForDelivery reports whether a candidate is written into the target once it is accepted: it is preferred to the
+// deployed token or is to replace it, or somebody else changed the target.
+func (f *facts) isForDelivery(h *history, i int) bool {
+	switch {
+	case h.deployed == nil, h.isDeployedRejected():
+		return true
+	case i == h.active:
+		return f.targetDrifted || f.lastWriteFailed()
+	default:
+		return i <= h.rank()
+	}
+}
+
+// mustBeProven reports whether a candidate that was accepted before may be written once it is accepted again. So it is
+// checked at once, and then on schedule. Anybody may have put an acceptance into a status.
 func (f *facts) mustBeProven(h *history, i int) bool {
 	record := &h.entries[i].CheckRecord
-	isRewritten := (f.targetDrifted || f.lastWriteFailed()) && i == h.active
-	isPreferred := h.deployed != nil && f.isPreferred(h, i)
-	mayBeWritten := h.deployed == nil || h.isDiverged() || h.isDeployedRejected() || isRewritten || isPreferred
-	return mayBeWritten && !f.candidates[i].isProven &&
+	return f.isForDelivery(h, i) && !f.mayBeWritten(i) &&
 		record.Verdict == v1alpha1.VerdictAccepted && lastCheckGaveEvidence(record)
 }
 
@@ -139,7 +151,8 @@ func followUp(f *facts, results []checkResult) []plannedCheck {
 	for i := range h.entries {
 		if f.isStandby(h, i) && !v.acceptedAfterRejection(i) {
 			form := h.entries[i].TokenForm
-			checks = append(checks, plannedCheck{entry: i, form: form, notBefore: v.rejectedSince(), urgent: true})
+			check := plannedCheck{entry: i, form: form, notBefore: v.rejectedSince(), forDelivery: true, urgent: true}
+			checks = append(checks, check)
 		}
 	}
 	return checks

@@ -158,7 +158,7 @@ func (f *facts) runCheck(ctx context.Context, c plannedCheck, calls Calls) check
 	}
 	first := f.checkForm(ctx, c, calls)
 	if !first.isDeferred() && first.Outcome == outcome.Rejected && c.bothForms {
-		c.form = otherForm[c.form]
+		c.form, c.forDelivery = otherForm[c.form], true
 		c.urgent = true // the two forms are one check, which is not broken up
 		return moreSpecific(first, f.checkForm(ctx, c, calls))
 	}
@@ -181,7 +181,8 @@ func (f *facts) checkForm(ctx context.Context, c plannedCheck, calls Calls) chec
 	result := f.sendCheck(ctx, c, proof, candidate.record.checkedAt, calls)
 	result.form = c.form
 	if result.isAcceptance() {
-		f.next.entry(proof.Entry).proven = proof // and so it may be written
+		proof.refused = result.Refused
+		f.next.entry(proof.Entry).proven = proof
 	}
 	return result
 }
@@ -193,7 +194,7 @@ func (f *facts) sendCheck(
 		Endpoint: proof.Endpoint, Token: proof.Token, Credential: proof.Credential,
 		Namespace: f.Resource.Namespace, IsAwaited: f.isAwaited(c.entry),
 		NotBefore: c.notBefore, AcceptedAfter: known,
-		LongestBackoff: scheduleOf(f.Resource).longestBackoff(), Urgent: c.urgent,
+		LongestBackoff: scheduleOf(f.Resource).longestBackoff(), ForDelivery: c.forDelivery, Urgent: c.urgent,
 	}
 	if c.entry != deployedToken {
 		request.Edited = f.candidates[c.entry].editedAt
@@ -278,8 +279,13 @@ func (f *facts) isUnmarked(v *verdict) bool {
 	return f.Target != nil && f.Target.Mark.Secret == "" && v.checked
 }
 
+// provenOf returns an entry's token as this process saw it accepted. It is nil when the candidate is another one.
 func (f *facts) provenOf(entry int) *Proof {
-	return f.next.entry(f.Resource.Spec.Credentials[entry].Name).proven
+	proven := f.next.entry(f.Resource.Spec.Credentials[entry].Name).proven
+	if _, isSame := proven.form(f.candidates[entry].candidate); !isSame {
+		return nil
+	}
+	return proven
 }
 
 // TemplateErrorDetail is the sentence about a template that cannot be rendered. The problem holds nothing that was

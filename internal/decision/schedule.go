@@ -38,6 +38,9 @@ const (
 	// shortestTrust is the least time for which an acceptance counts without new evidence.
 	shortestTrust = 15 * time.Minute
 
+	// longestProof is how long before a token is written the endpoint must have refused a random one.
+	longestProof = time.Minute
+
 	// longestMassHold bounds how long a standby waits in a mass rejection, which mostly passes by itself.
 	longestMassHold = 5 * time.Minute
 )
@@ -180,6 +183,14 @@ func (s schedule) jitterDown(wait time.Duration) time.Duration {
 // jitterUp adds 0 to 10 % to a wait.
 func (s schedule) jitterUp(wait time.Duration) time.Duration {
 	return wait + time.Duration(s.spread()*float64(wait)/10)
+}
+
+// begin is when to begin a check. A status has whole seconds, but the checks of one second need not begin together.
+func (s schedule) begin(next *metav1.Time) time.Time {
+	if next == nil {
+		return time.Time{}
+	}
+	return next.Add(time.Duration(s.spread() * float64(time.Second)))
 }
 
 // spread is a number from 0 to less than 1. It follows from the resource's uid, so that it is the same after a restart.

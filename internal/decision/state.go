@@ -115,6 +115,8 @@ type Proof struct {
 
 	// checkedAt is when the last check of the token began that the status tells of.
 	checkedAt time.Time
+	// refused is when, before the token was accepted, the endpoint refused a random one.
+	refused time.Time
 }
 
 // form returns the form in which a candidate makes the same token at the same endpoint.

@@ -104,6 +104,7 @@ func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Re
 		Status:      response.StatusCode,
 		ContentType: response.Header.Get("Content-Type"),
 		RetryAfter:  response.Header.Get("Retry-After"),
+		Challenges:  response.Header.Values("WWW-Authenticate"),
 	}
 	if received.Status == http.StatusSwitchingProtocols {
 		return received, false, nil // no body follows, but whatever the server likes

@@ -4,11 +4,15 @@
 package outcome
 
 import (
+	"bytes"
 	"cmp"
+	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"mime"
+	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,12 +21,16 @@ import (
 // MaxBody is the maximum length of a body that can be an answer of the API, in bytes.
 const MaxBody = 64 << 10
 
+// maxRetryAfter is the longest time, in seconds, that fits into a Duration with ease.
+const maxRetryAfter = 1 << 31
+
 // Response is what classification looks at.
 type Response struct {
 	Status      int
 	ContentType string
 	RetryAfter  string
-	Body        []byte // one byte more than MaxBody is enough to know that it is too long
+	Challenges  []string // the values of WWW-Authenticate
+	Body        []byte   // one byte more than MaxBody is enough to know that it is too long
 }
 
 // codes are the error codes that Jupico documents. Only these may be shown to a user, since any other text in their
@@ -56,7 +64,11 @@ var statuses = map[int]Outcome{403: Forbidden, 407: ProxyRefused, 408: Unavailab
 // Classify turns a response into a result. now is what a Retry-After date is measured from.
 func Classify(r Response, now time.Time) Result {
 	body := parse(r)
-	result := Result{Outcome: classify(r.Status, body), Detail: fmt.Sprintf("HTTP %d", r.Status)}
+	result := Result{
+		Outcome: classify(r.Status, body),
+		Detail:  fmt.Sprintf("HTTP %d", r.Status),
+		Shape:   Shape{r.Status, mediaType(r), body.kind},
+	}
 	switch {
 	case body.code != "":
 		result.Detail += " " + body.code
@@ -85,38 +97,83 @@ func classify(status int, body parsed) Outcome {
 	}
 }
 
-// parsed is what a body says.
+// parsed is what a response says.
 type parsed struct {
 	code    string // a documented error code, or empty
-	problem string // why this cannot be the body of an acceptance, or empty
+	problem string // why this cannot be an acceptance, or empty
 	isOfAPI bool   // it may be the API's rather than a gateway's, even without a code
+	kind    string // what the body is
 }
 
 func parse(r Response) parsed {
-	mediaType, _, _ := mime.ParseMediaType(cmp.Or(r.ContentType, http.DetectContentType(r.Body)))
+	text, isTooLong := readable(r.Body)
 	switch {
-	case mediaType == "text/html", mediaType == "application/xhtml+xml":
-		return parsed{problem: "an HTML page"}
-	case len(r.Body) > MaxBody:
-		return parsed{problem: fmt.Sprintf("a body over %d KiB", MaxBody>>10)}
-	case len(r.Body) == 0:
-		return parsed{isOfAPI: true}
+	case isPage(r, text):
+		return parsed{kind: "page", problem: "HTML or XML"}
+	case isTooLong:
+		return parsed{kind: "long", problem: fmt.Sprintf("a body over %d KiB", MaxBody>>10)}
+	case len(text) == 0:
+		return gateway(r, parsed{kind: "empty", isOfAPI: true})
 	}
 	var document any
-	if err := json.Unmarshal(r.Body, &document); err != nil {
-		if mediaType == "application/json" || strings.HasSuffix(mediaType, "+json") {
-			return parsed{problem: "JSON that does not parse"}
+	if err := json.Unmarshal(text, &document); err != nil {
+		if isJSON(mediaType(r)) {
+			return parsed{kind: "text", problem: "JSON that does not parse"}
 		}
-		return parsed{}
+		return parsed{kind: "text"}
 	}
-	body := parsed{isOfAPI: true}
+	body := parsed{kind: "JSON", isOfAPI: true}
+	if _, isObject := document.(map[string]any); isObject {
+		body.kind = "JSON object"
+	}
 	if code := errorCode(document); codes[code].outcome != "" {
 		body.code = code
 	}
 	if field(document, "success") == false && r.Status < 300 {
 		body.problem = `"success": false`
 	}
+	return gateway(r, body)
+}
+
+// gateway adds that a gateway, and not the API, asks for credentials: with one of its own schemes, and not with Basic.
+func gateway(r Response, body parsed) parsed {
+	var schemes []string
+	for challenge := range strings.SplitSeq(strings.Join(r.Challenges, ","), ",") {
+		scheme, _, _ := strings.Cut(strings.TrimSpace(challenge), " ")
+		schemes = append(schemes, strings.ToLower(scheme))
+	}
+	isIts := func(scheme string) bool { return slices.Contains([]string{"negotiate", "ntlm", "kerberos"}, scheme) }
+	if body.code == "" && slices.ContainsFunc(schemes, isIts) && !slices.Contains(schemes, "basic") {
+		body.isOfAPI, body.problem = false, "a challenge of a gateway"
+	}
 	return body
+}
+
+// readable decompresses a body, though nobody asked for a compressed one, and removes a byte order mark (RFC 8259,
+// section 8.1). It reports whether the body is longer than MaxBody.
+func readable(body []byte) (text []byte, isTooLong bool) {
+	if reader, err := gzip.NewReader(bytes.NewReader(body)); err == nil {
+		body, _ = io.ReadAll(io.LimitReader(reader, MaxBody+1)) // what came before an error tells enough
+	}
+	return bytes.TrimPrefix(body, []byte("\uFEFF")), len(body) > MaxBody
+}
+
+// isPage reports whether a body is markup, whatever its type is said to be. UTF-16 puts zero bytes between the letters.
+func isPage(r Response, text []byte) bool {
+	text = bytes.TrimLeft(text, "\x00\xFE\xFF \t\r\n\f")
+	declared := mediaType(r)
+	return declared == "text/html" || declared == "application/xhtml+xml" || bytes.HasPrefix(text, []byte("<"))
+}
+
+func isJSON(mediaType string) bool {
+	return mediaType == "application/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// mediaType reads the type leniently, since parameters that cannot be read must not hide a page.
+func mediaType(r Response) string {
+	name, _, _ := strings.Cut(strings.ToLower(r.ContentType), ";")
+	name, _, _ = strings.Cut(name, ",")
+	return strings.TrimSpace(name)
 }
 
 // errorCode reads the code leniently, since Jupico's own documents show it in more than one place.
@@ -144,8 +201,8 @@ func field(value any, name string) any {
 // passed.
 func retryAfter(header string, now time.Time) time.Duration {
 	header = strings.TrimSpace(header)
-	if seconds, err := strconv.ParseUint(header, 10, 31); err == nil {
-		return time.Duration(seconds) * time.Second
+	if seconds, err := strconv.ParseUint(header, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(seconds, maxRetryAfter)) * time.Second
 	}
 	if date, err := http.ParseTime(header); err == nil {
 		return max(0, date.Sub(now))

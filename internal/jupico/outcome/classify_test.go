@@ -4,6 +4,8 @@
 package outcome
 
 import (
+	"bytes"
+	"compress/gzip"
 	"slices"
 	"strings"
 	"testing"
@@ -38,9 +40,9 @@ func TestEveryResponseHasOneOutcome(t *testing.T) {
 		{"200 with success false is an error", 200, jsonType, `{"success":false}`, UnexpectedResponse, `HTTP 200 with "success": false`},
 		{"200 with success false under another type is an error", 200, "text/plain", `{"success":false}`, UnexpectedResponse, `HTTP 200 with "success": false`},
 		{"200 with success false and a code shows the code", 200, jsonType, failure("forbidden"), UnexpectedResponse, "HTTP 200 forbidden"},
-		{"200 with an HTML page is a captive portal", 200, "text/html; charset=utf-8", `<p>Log in`, UnexpectedResponse, "HTTP 200 with an HTML page"},
-		{"200 with XHTML is a captive portal", 200, "application/xhtml+xml", `<p/>`, UnexpectedResponse, "HTTP 200 with an HTML page"},
-		{"200 with HTML that does not say so is a captive portal", 200, "", `<!DOCTYPE html><p>Log in`, UnexpectedResponse, "HTTP 200 with an HTML page"},
+		{"200 with HTML or XML is a captive portal", 200, "text/html; charset=utf-8", `<p>Log in`, UnexpectedResponse, "HTTP 200 with HTML or XML"},
+		{"200 with XHTML is a captive portal", 200, "application/xhtml+xml", `<p/>`, UnexpectedResponse, "HTTP 200 with HTML or XML"},
+		{"200 with HTML that does not say so is a captive portal", 200, "", `<!DOCTYPE html><p>Log in`, UnexpectedResponse, "HTTP 200 with HTML or XML"},
 		{"200 with broken JSON is unexpected", 200, jsonType, `{"success":`, UnexpectedResponse, "HTTP 200 with JSON that does not parse"},
 		{"200 with broken problem JSON is unexpected", 200, "application/problem+json", `{`, UnexpectedResponse, "HTTP 200 with JSON that does not parse"},
 		{"200 with a body that goes on and on is unexpected", 200, jsonType, strings.Repeat(" ", MaxBody+1), UnexpectedResponse, "HTTP 200 with a body over 64 KiB"},
@@ -58,7 +60,7 @@ func TestEveryResponseHasOneOutcome(t *testing.T) {
 		{"401 for a content type that we sent", 401, jsonType, failure("auth_invalid_content_type"), RequestAltered, "HTTP 401 auth_invalid_content_type"},
 		{"401 about a session is unexpected", 401, jsonType, failure("auth_token_session"), UnexpectedResponse, "HTTP 401 auth_token_session"},
 		{"401 with a code of another status is unexpected", 401, jsonType, failure("wrong_url"), UnexpectedResponse, "HTTP 401 wrong_url"},
-		{"401 with an HTML page is unexpected", 401, "text/html", `<p>Log in`, UnexpectedResponse, "HTTP 401 with an HTML page"},
+		{"401 with HTML or XML is unexpected", 401, "text/html", `<p>Log in`, UnexpectedResponse, "HTTP 401 with HTML or XML"},
 		{"401 with plain text is unexpected", 401, "text/plain", `Unauthorized`, UnexpectedResponse, "HTTP 401"},
 		{"401 with broken JSON is unexpected", 401, jsonType, `{`, UnexpectedResponse, "HTTP 401 with JSON that does not parse"},
 		{"401 with a body that goes on and on is unexpected", 401, jsonType, strings.Repeat(" ", MaxBody+1), UnexpectedResponse, "HTTP 401 with a body over 64 KiB"},
@@ -69,7 +71,7 @@ func TestEveryResponseHasOneOutcome(t *testing.T) {
 		{"the code may be the error itself", 401, jsonType, `{"error":"auth_invalid_role"}`, LimitedPermissions, "HTTP 401 auth_invalid_role"},
 
 		{"403 may be the allow list", 403, jsonType, failure("forbidden"), Forbidden, "HTTP 403 forbidden"},
-		{"403 with an HTML page may be a firewall", 403, "text/html", `<p>No`, Forbidden, "HTTP 403 with an HTML page"},
+		{"403 with HTML or XML may be a firewall", 403, "text/html", `<p>No`, Forbidden, "HTTP 403 with HTML or XML"},
 		{"407 is the proxy's", 407, "", ``, ProxyRefused, "HTTP 407"},
 		{"301 is not followed", 301, "", ``, UnexpectedResponse, "HTTP 301"},
 		{"400 is unexpected", 400, jsonType, failure("invalid_payload"), UnexpectedResponse, "HTTP 400 invalid_payload"},
@@ -122,7 +124,8 @@ func TestRetryAfterIsReadInBothForms(t *testing.T) {
 		{"", 429, 0},
 		{"-1", 429, 0},
 		{"soon", 429, 0},
-		{"99999999999999999999", 429, 0},
+		{"4294967295", 429, maxRetryAfter * time.Second},
+		{"99999999999999999999", 429, maxRetryAfter * time.Second},
 		{"120", 403, 0},
 	} {
 		if got := Classify(Response{Status: tc.status, RetryAfter: tc.header}, now).RetryAfter; got != tc.want {
@@ -146,4 +149,132 @@ func FuzzClassifyAlwaysAnswersFromTheClosedSet(f *testing.F) {
 			t.Fatalf("RetryAfter %s", got.RetryAfter)
 		}
 	})
+}
+
+func TestAPageIsRecognisedHoweverItIsSpelt(t *testing.T) {
+	const page = "<!DOCTYPE html><title>Sign in</title>"
+	bodies := map[string][]byte{
+		"as it is":               []byte(page),
+		"after white space":      []byte("\r\n\t " + page),
+		"of another case":        []byte("<HTML>"),
+		"of XML":                 []byte(`<?xml version="1.0"?><html/>`),
+		"of a fragment":          []byte("<p>Sign in"),
+		"after a BOM":            []byte("\uFEFF" + page),
+		"in UTF-16, little end":  utf16le(page),
+		"in UTF-16, big end":     utf16be(page),
+		"compressed":             zipped([]byte(page)),
+		"compressed after a BOM": zipped([]byte("\uFEFF" + page)),
+		"compressed and cut off": zipped([]byte(page + strings.Repeat("x", 100)))[:60],
+		"that goes on and on":    []byte(page + strings.Repeat("x", MaxBody)),
+		"that expands for ever":  zipped([]byte(page + strings.Repeat("x", 100*MaxBody))),
+	}
+	for _, contentType := range []string{
+		"", "text/plain", jsonType, "application/octet-stream", "text/html", "TEXT/HTML", " text/html ;x",
+		"text/html; charset=utf-8; charset=UTF-8", "text/html; charset", "text/html, text/html", ";", "\"",
+	} {
+		for sentence, body := range bodies {
+			for _, status := range []int{200, 401} {
+				got := Classify(Response{Status: status, ContentType: contentType, Body: body}, time.Now())
+				if got.Outcome != UnexpectedResponse || !strings.HasSuffix(got.Detail, "with HTML or XML") {
+					t.Errorf("a page %s, as %q, is %s (%s)", sentence, contentType, got.Outcome, got.Detail)
+				}
+			}
+		}
+	}
+}
+
+func TestGoodJSONIsReadHoweverItIsSpelt(t *testing.T) {
+	for sentence, body := range map[string][]byte{
+		"as it is":               []byte(`{"success":true}`),
+		"after white space":      []byte("\r\n {\"success\":true}\n"),
+		"after a BOM":            []byte("\uFEFF" + `{"success":true}`),
+		"compressed":             zipped([]byte(`{"success":true}`)),
+		"compressed after a BOM": zipped([]byte("\uFEFF" + `{"success":true}`)),
+	} {
+		for _, contentType := range []string{"", "text/plain", jsonType, "application/json; charset=utf-8; charset=utf-8"} {
+			got := Classify(Response{Status: 200, ContentType: contentType, Body: body}, time.Now())
+			if got.Outcome != Accepted {
+				t.Errorf("%s, as %q, it is %s (%s)", sentence, contentType, got.Outcome, got.Detail)
+			}
+		}
+	}
+	rejected := Response{Status: 401, ContentType: jsonType, Body: []byte("\uFEFF" + failure("auth_invalid_api_token"))}
+	if got := Classify(rejected, time.Now()); got.Outcome != Rejected {
+		t.Errorf("a rejection after a BOM is %s", got.Outcome)
+	}
+}
+
+func TestAGatewaysChallengeIsNoRejection(t *testing.T) {
+	const documented = `{"code":"auth_invalid_api_token"}`
+	for _, tc := range []struct {
+		sentence   string
+		challenges []string
+		body       string
+		want       Outcome
+	}{
+		{"no challenge", nil, ``, Rejected},
+		{"Basic", []string{`Basic realm="jupico"`}, ``, Rejected},
+		{"another scheme of the API's", []string{`Bearer realm="jupico"`}, ``, Rejected},
+		{"Negotiate", []string{"Negotiate"}, ``, UnexpectedResponse},
+		{"negotiate, with a token", []string{"negotiate YII="}, `{}`, UnexpectedResponse},
+		{"NTLM", []string{"NTLM"}, ``, UnexpectedResponse},
+		{"Kerberos", []string{"Kerberos"}, ``, UnexpectedResponse},
+		{"several in one header", []string{`Digest realm="a", Negotiate`}, ``, UnexpectedResponse},
+		{"several headers", []string{"NTLM", "Negotiate"}, ``, UnexpectedResponse},
+		{"Negotiate and Basic", []string{"Negotiate", `Basic realm="x"`}, ``, Rejected},
+		{"Negotiate and Basic in one header", []string{`Negotiate, basic realm="x"`}, ``, Rejected},
+		{"Negotiate, with a documented code", []string{"Negotiate"}, documented, Rejected},
+		{"Negotiate, with a page", []string{"Negotiate"}, `<p>`, UnexpectedResponse},
+	} {
+		response := Response{Status: 401, ContentType: jsonType, Challenges: tc.challenges, Body: []byte(tc.body)}
+		if got := Classify(response, time.Now()); got.Outcome != tc.want {
+			t.Errorf("%s: %s (%s), want %s", tc.sentence, got.Outcome, got.Detail, tc.want)
+		}
+	}
+}
+
+func TestShapesTellApartWhatOtherServersAnswer(t *testing.T) {
+	shape := func(status int, contentType, body string) Shape {
+		return Classify(Response{Status: status, ContentType: contentType, Body: []byte(body)}, time.Now()).Shape
+	}
+	usual := shape(200, jsonType, `{"success":true}`)
+	for _, same := range []Shape{
+		shape(200, "Application/JSON; charset=utf-8", `{"success":true,"more":1}`), shape(200, jsonType, "\uFEFF{}"),
+	} {
+		if same != usual {
+			t.Errorf("%+v is not %+v", same, usual)
+		}
+	}
+	for _, other := range []Shape{
+		shape(201, jsonType, `{}`), shape(200, "text/plain", `{}`), shape(200, jsonType, `[]`), shape(200, jsonType, `1`),
+		shape(200, jsonType, ``), shape(200, "text/plain", `OK`), shape(401, jsonType, `{"code":"auth_invalid_role"}`),
+	} {
+		if other == usual {
+			t.Errorf("%+v looks usual", other)
+		}
+	}
+}
+
+func zipped(text []byte) []byte {
+	var buffer bytes.Buffer
+	writer := gzip.NewWriter(&buffer)
+	_, _ = writer.Write(text)
+	_ = writer.Close()
+	return buffer.Bytes()
+}
+
+func utf16le(text string) []byte {
+	encoded := []byte{0xFF, 0xFE}
+	for _, letter := range []byte(text) {
+		encoded = append(encoded, letter, 0)
+	}
+	return encoded
+}
+
+func utf16be(text string) []byte {
+	encoded := []byte{0xFE, 0xFF}
+	for _, letter := range []byte(text) {
+		encoded = append(encoded, 0, letter)
+	}
+	return encoded
 }

@@ -154,4 +154,13 @@ type Result struct {
 	RetryAfter time.Duration // how long the API asked not to be sent requests; 0: it did not ask
 	Duration   time.Duration // of the request; 0: nothing was sent
 	Attempts   int           // how often the request was sent, at most twice
+	Shape      Shape         // zero: there was no response
+}
+
+// Shape is what a response looks like, apart from its words. An endpoint whose acceptances change their shape may have
+// been replaced by something else.
+type Shape struct {
+	status    int
+	mediaType string
+	body      string // its kind
 }

@@ -1,0 +1,193 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package checker
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jupico-operator/jupico-operator/internal/check"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+// replaceable is an API that answers as the emulator does until something else takes its place.
+type replaceable struct {
+	by atomic.Pointer[http.HandlerFunc]
+}
+
+func (r *replaceable) wrap(api http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		if other := r.by.Load(); other != nil {
+			(*other)(w, request)
+			return
+		}
+		api.ServeHTTP(w, request)
+	})
+}
+
+// answerAll is a server that answers everybody with the same.
+func answerAll(status int, contentType string, body []byte) *http.HandlerFunc {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header()["Content-Type"] = []string{contentType}
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+	})
+	return &handler
+}
+
+func zipped(text string) []byte {
+	var buffer bytes.Buffer
+	writer := gzip.NewWriter(&buffer)
+	_, _ = io.WriteString(writer, text)
+	_ = writer.Close()
+	return buffer.Bytes()
+}
+
+const signIn = "<!DOCTYPE html><title>Sign in</title>"
+
+// strangers take the place of an API, and accept everybody, in ways that do not say so.
+var strangers = map[string]*http.HandlerFunc{
+	"a page":                                answerAll(200, "text/html", []byte(signIn)),
+	"a page with a parameter given twice":   answerAll(200, "text/html; charset=utf-8; charset=UTF-8", []byte(signIn)),
+	"a page of plain text":                  answerAll(200, "text/plain", []byte(signIn)),
+	"a page of JSON":                        answerAll(200, "application/json", []byte(signIn)),
+	"a page of no type":                     answerAll(200, "", []byte(signIn)),
+	"a page after a byte order mark":        answerAll(200, "text/plain", []byte("\uFEFF"+signIn)),
+	"a page that is compressed":             answerAll(200, "text/plain", zipped(signIn)),
+	"words":                                 answerAll(200, "text/plain", []byte("Please sign in")),
+	"words that are compressed":             answerAll(200, "application/octet-stream", zipped("Please sign in")),
+	"nothing":                               answerAll(200, "", nil),
+	"nothing with 204":                      answerAll(204, "application/json", nil),
+	"JSON of another status":                answerAll(201, "application/json", []byte(`{"success":true}`)),
+	"JSON of another type":                  answerAll(200, "text/json", []byte(`{"success":true}`)),
+	"a JSON array":                          answerAll(200, "application/json", []byte(`[]`)),
+	"a role that lacks permissions":         answerAll(401, "application/json", []byte(`{"code":"auth_invalid_role"}`)),
+	"JSON that is just like the API's":      answerAll(200, "application/json", []byte(`{"success":true}`)),
+	"JSON that is just like it, compressed": answerAll(200, "application/json", zipped(`{"success":true}`)),
+}
+
+func TestAStrangerInTheAPIsPlaceProvesNothingForADelivery(t *testing.T) {
+	for sentence, stranger := range strangers {
+		t.Run(sentence, func(t *testing.T) {
+			var api replaceable
+			f := start(t, api.wrap)
+			f.wantCheck(outcome.Accepted, "HTTP 200")
+			f.advance(deliveryControlAge)
+			api.by.Store(stranger)
+			edited := check.Request{Token: someTokens(t, 1)[0], ForDelivery: true}
+			if answer := f.ask(edited); answer.Outcome.IsEvidence() {
+				t.Errorf("a wrong token has the answer %+v", answer)
+			}
+		})
+	}
+}
+
+func TestAStrangerThatAnswersInAnotherWayProvesNothingAtAll(t *testing.T) {
+	for sentence, stranger := range strangers {
+		if strings.Contains(sentence, "just like") {
+			continue
+		}
+		t.Run(sentence, func(t *testing.T) {
+			var api replaceable
+			f := start(t, api.wrap)
+			f.wantCheck(outcome.Accepted, "HTTP 200")
+			f.advance(acceptanceTTL)
+			api.by.Store(stranger)
+			if got := f.check(f.at); got.Outcome.IsEvidence() {
+				t.Errorf("the answer is %+v", got)
+			}
+			if f.gauge("jupico_endpoint_authenticates") != 0 && !strings.Contains(sentence, "page") {
+				t.Error("no metric says so")
+			}
+			api.by.Store(nil)
+			f.wantCheck(outcome.Accepted, "HTTP 200")
+		})
+	}
+}
+
+func TestAnAPIThatAnswersInANewWayIsBelievedAfterAControl(t *testing.T) {
+	var api replaceable
+	f := start(t, api.wrap)
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	f.advance(time.Minute)
+	newWay := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Basic "+goodToken {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, "OK")
+	})
+	api.by.Store(&newWay)
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	f.advance(time.Minute)
+	api.by.Store(nil)
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+}
+
+func TestAnAcceptanceToBeDeliveredFollowsARefusal(t *testing.T) {
+	f := start(t)
+	deliver := check.Request{ForDelivery: true}
+	want := func(sentence string, request check.Request, controls, checks int) {
+		t.Helper()
+		answer := f.ask(request)
+		wantResult(t, answer.Result, outcome.Accepted, "HTTP 200")
+		if age := answer.Began.Sub(answer.Refused); age < 0 || request.ForDelivery && age >= deliveryControlAge {
+			t.Errorf("%s: the refusal is %s older than the check", sentence, age)
+		}
+		f.wantRequests(controls, checks)
+	}
+	want("at first", deliver, 1, 1)
+	want("again", deliver, 1, 1)
+	f.advance(deliveryControlAge - 1)
+	want("a moment before the refusal is too old", deliver, 1, 1)
+	f.advance(1)
+	want("when it is too old", deliver, 2, 2)
+	f.advance(time.Minute)
+	want("not for a delivery", check.Request{}, 2, 3)
+	want("an acceptance that is shared, but with an old refusal", deliver, 3, 4)
+}
+
+func TestManyDeliveriesShareOneControl(t *testing.T) {
+	f := start(t)
+	tokens := f.accepted(50)
+	f.advance(time.Hour)
+	received := f.Requests()
+	for i := range tokens {
+		tokens[i].ForDelivery = true
+	}
+	for _, answer := range f.together(tokens) {
+		if answer.RetryAt.IsZero() && answer.Outcome != outcome.Accepted {
+			t.Errorf("got %+v", answer)
+		}
+	}
+	for _, token := range tokens {
+		wantResult(t, f.ask(token).Result, outcome.Accepted, "HTTP 200")
+	}
+	if n := f.Requests() - received; n != 51 {
+		t.Errorf("%d requests were sent for 50 deliveries", n)
+	}
+}
+
+func TestACheckUnderWayServesADeliveryOnlyIfARefusalPrecededIt(t *testing.T) {
+	hold := newHoldBack()
+	f := start(t, hold.wrap)
+	first := f.begin(check.Request{})
+	<-hold.arrived <- accept
+	<-first
+	f.advance(time.Minute)
+	routine := f.begin(check.Request{})
+	call := <-hold.arrived
+	delivery := f.begin(check.Request{ForDelivery: true})
+	<-hold.arrived <- refuse
+	wantResult(t, (<-delivery).Result, outcome.Rejected, "HTTP 401")
+	call <- accept
+	wantResult(t, (<-routine).Result, outcome.Accepted, "HTTP 200")
+	f.wantRequests(2, 0)
+}
