@@ -7,23 +7,48 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/check"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
 func TestAnOutageCausesFewerAndFewerRequestsAndItsEndIsNoticed(t *testing.T) {
-	const callers, lasting, healed = 1000, 80 * time.Minute, time.Hour + 10*time.Second
+	for sentence, row := range map[string]struct {
+		fault       jupicotest.Fault
+		want        outcome.Outcome
+		detail      string
+		authorities int // that the callers trust, each its own
+	}{
+		"an outage":                           {jupicotest.Fault{Status: 503}, outcome.Unavailable, "HTTP 503 service_unavailable", 1},
+		"a limit":                             {jupicotest.Fault{Status: 429}, outcome.RateLimited, "HTTP 429", 1},
+		"a limit of 30 s, and 60 authorities": {jupicotest.Fault{Status: 429, RetryAfter: "30"}, outcome.RateLimited, "HTTP 429", 60},
+		"a firewall":                          {jupicotest.Fault{Status: 403}, outcome.Forbidden, "HTTP 403 forbidden", 1},
+		"a page":                              {jupicotest.Fault{HTML: true}, outcome.UnexpectedResponse, "HTTP 200 with HTML or XML", 1},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			last := emulateHour(t, row.fault, row.authorities)
+			wantResult(t, last, row.want, row.detail)
+		})
+	}
+}
+
+// emulateHour lets 600 callers, each with a token of its own, meet a fault for an hour. It returns the last result of
+// that hour.
+func emulateHour(t *testing.T, fault jupicotest.Fault, authorities int) (last outcome.Result) {
+	t.Helper()
+	const callers, lasting, healed = 600, 80 * time.Minute, time.Hour + 10*time.Second
 	f := start(t)
 	f.use(Options{QPS: 20, Burst: 40, Workers: 16})
 	tokens := someTokens(t, callers)
 	for _, token := range tokens {
 		f.AddKey(token.Reveal())
 	}
-	f.Inject(jupicotest.Fault{Status: 503})
+	f.Inject(fault)
 	begin, isHealed := f.clock.Now(), false
 	waits := make([]time.Duration, callers)
 	minutes := make([]int, lasting/time.Minute)
@@ -37,7 +62,8 @@ func TestAnOutageCausesFewerAndFewerRequestsAndItsEndIsNoticed(t *testing.T) {
 				f.Clear()
 			}
 			before := f.Requests()
-			answer := f.ask(check.Request{Token: tokens[who], Namespace: fmt.Sprintf("n%d", who%7)})
+			at := endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + strings.Repeat("\n", who%authorities)}
+			answer := f.ask(check.Request{Endpoint: at, Token: tokens[who], Namespace: fmt.Sprintf("n%d", who%7)})
 			minutes[passed/time.Minute] += f.Requests() - before
 			switch {
 			case !answer.RetryAt.IsZero():
@@ -49,7 +75,7 @@ func TestAnOutageCausesFewerAndFewerRequestsAndItsEndIsNoticed(t *testing.T) {
 				accepted[who] = true
 				return now.Add(5 * time.Minute)
 			}
-			wantResult(t, answer.Result, outcome.Unavailable, "HTTP 503 service_unavailable")
+			last = answer.Result
 			waits[who] = min(max(10*time.Second, 2*waits[who]), 5*time.Minute)
 			return now.Add(waits[who])
 		})
@@ -60,7 +86,7 @@ func TestAnOutageCausesFewerAndFewerRequestsAndItsEndIsNoticed(t *testing.T) {
 		t.Errorf("%d requests were made in the first minute", minutes[0])
 	}
 	for minute, n := range minutes[1:60] {
-		if n > 1 {
+		if n > 2 {
 			t.Errorf("%d requests were made in minute %d", n, minute+1)
 		}
 	}
@@ -70,6 +96,7 @@ func TestAnOutageCausesFewerAndFewerRequestsAndItsEndIsNoticed(t *testing.T) {
 	if len(accepted) != callers {
 		t.Errorf("%d were accepted in the end", len(accepted))
 	}
+	return last
 }
 
 func TestAPauseAnswersWithTheFailureThatBeganIt(t *testing.T) {
