@@ -73,7 +73,8 @@ func (t *tokenState) editRetryAt(r check.Request) time.Time {
 // by the old rejection, and take it for another.
 func (t *tokenState) backoffUntil(longest time.Duration) time.Time {
 	doublings := min(t.rejections-1, 10) // what callers allow is shorter, and the rest would overflow
-	return t.began.Truncate(time.Second).Add(min(check.ShortestBackoff<<doublings, longest))
+	wait := min(check.ShortestBackoff<<doublings, longest)
+	return t.began.Add(wait - time.Duration(t.began.Nanosecond())) // Truncate would go by the wall clock from then on
 }
 
 // tokens remembers the tokens of an endpoint.
