@@ -498,3 +498,49 @@ func TestNothingIsLeftOfSecretsThatCameAndWent(t *testing.T) {
 		})
 	}
 }
+
+func TestResourcesThatNameOneSecretAfterAnotherLeaveNothingBehind(t *testing.T) {
+	const count = 100_000
+	for sentence, tc := range map[string]struct {
+		mention   func(s *testStore, name string, version int)
+		untracked int
+	}{
+		"Secrets that are there": {func(s *testStore, name string, version int) {
+			s.event(watch.Added, secret(name, name, version))
+			s.refer(name)
+			s.read(secret(name, name, version))
+		}, count},
+		"Secrets that were there": {func(s *testStore, name string, version int) {
+			s.refer(name)
+			s.event(watch.Added, secret(name, name, version))
+			s.event(watch.Deleted, secret(name, name, version+1))
+			s.read(secret(name, name, version)) // a late answer
+		}, 0},
+		"Secrets that were never there": {func(s *testStore, name string, _ int) {
+			s.refer(name)
+			s.cached(inShop(name))
+			s.get(name)
+		}, 0},
+		"Secrets that were marked": {func(s *testStore, name string, version int) {
+			s.refer(name)
+			s.write(marked(secret(name, name, version), name))
+			s.event(watch.Modified, marked(secret(name, name, version), name))
+			s.event(watch.Modified, secret(name, name, version+1))
+		}, count},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newTestStore(t)
+			s.relist()
+			for i := range count {
+				name := strconv.Itoa(i)
+				tc.mention(s, name, 2*i+1)
+				s.unrefer(name)
+				s.changes = nil
+			}
+			s.wantSizes(0, tc.untracked)
+			if len(s.managed) != 0 {
+				t.Errorf("%d resources still manage something", len(s.managed))
+			}
+		})
+	}
+}
