@@ -52,6 +52,6 @@ const (
 	ReasonTemplateError       = "TemplateError"       // a template of data cannot be rendered; the target stays as it is
 	ReasonTargetConflict      = "TargetConflict"      // the target exists and belongs to somebody else
 	ReasonTargetWriteFailed   = "TargetWriteFailed"   // the API server refuses to write the target
-	ReasonTargetContested     = "TargetContested"     // somebody keeps undoing what the operator writes
+	ReasonTargetContested     = "TargetContested"     // somebody, or an admission policy, undoes what the operator writes
 	ReasonFormerTargetRemains = "FormerTargetRemains" // the Secret that was the target before could not be cleaned up yet
 )

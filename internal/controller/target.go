@@ -4,6 +4,8 @@
 package controller
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -35,8 +37,12 @@ const (
 	cleanUpEvery = time.Minute
 )
 
-// errConflict means that somebody else wrote since the round began.
-var errConflict = errors.New("somebody else wrote meanwhile")
+var (
+	// errConflict means that somebody else wrote since the round began.
+	errConflict = errors.New("somebody else wrote meanwhile")
+	// errHeld means that a Secret is being deleted, and is still there.
+	errHeld = errors.New("it is being deleted and held by the finalizer")
+)
 
 // targetError is a Target with a problem that the operator itself found.
 type targetError decision.Target
@@ -48,25 +54,11 @@ func (e *targetError) Error() string { return e.Detail }
 func (r *Reconciler) deliver(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, templates *render.Templates, delivery decision.Delivery,
 ) (decision.Target, error) {
-	var data map[string][]byte
-	if proof := delivery.Proof; proof != nil {
-		var err error
-		data, err = templates.Render(render.Proven{
-			Token: proof.Token, URL: proof.Endpoint.URL, Entry: proof.Entry, Environment: proof.Environment,
-			Credential: proof.Credential,
-		})
-		if err != nil && !errors.Is(err, render.ErrNotKnown) {
-			detail := decision.TemplateErrorDetail(err.Error())
-			return decision.Target{Problem: v1alpha1.ReasonTemplateError, NeedsUser: true, Detail: detail}, nil
-		}
-	}
 	w := &targetWrite{Reconciler: r, Delivery: delivery, resource: resource, after: &corev1.Secret{}}
-	target, err := w.run(ctx, data)
-	switch problem, isProblem := errors.AsType[*targetError](err); {
+	target, err := w.renderAndRun(ctx, templates)
+	switch {
 	case err == nil:
 		return target, nil
-	case isProblem:
-		return decision.Target(*problem), nil
 	case errors.Is(err, errConflict), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err),
 		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		// Somebody else was faster, or the namespace is being deleted: this needs a new observation.
@@ -76,8 +68,7 @@ func (r *Reconciler) deliver(
 		return target, err
 	}
 	// A quota, a policy or a rule may forbid the write. Whatever the error, the operator tries again.
-	words := w.redact(err.Error())
-	words = strings.ToValidUTF8(words[:min(len(words), maxRefusal)], "")
+	words := w.redact(err.Error(), w.after.Data)
 	detail := fmt.Sprintf("Secret %q could not be written. The operator tries again: %s", resource.Spec.Target.Name, words)
 	return decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: detail},
 		errors.New("writing the target Secret: " + words)
@@ -91,6 +82,42 @@ type targetWrite struct {
 	resource *v1alpha1.JupicoCredential
 	// before is the target as the API server has it, and after as it is to be.
 	before, after *corev1.Secret
+	// ownership says which part of after belongs to the operator.
+	ownership render.Mark
+}
+
+// renderAndRun brings the target to what the spec asks for. If the data has to stay as it is, owners, labels and
+// annotations follow the spec all the same.
+func (w *targetWrite) renderAndRun(ctx context.Context, templates *render.Templates) (decision.Target, error) {
+	data, err := w.render(templates)
+	target := decision.Target{}
+	if err == nil {
+		target, err = w.run(ctx, data)
+	}
+	if problem, isProblem := errors.AsType[*targetError](err); isProblem {
+		target, err = w.run(ctx, nil)
+		target.Problem, target.Detail, target.NeedsUser = problem.Problem, problem.Detail, problem.NeedsUser
+		target.Altered = cmp.Or(problem.Altered, target.Altered)
+		target.Differed = target.Differed || problem.Altered != ""
+	}
+	return target, err
+}
+
+// render makes the data of the target. It is nil when the data is to stay as it is.
+func (w *targetWrite) render(templates *render.Templates) (map[string][]byte, error) {
+	proof := w.Proof
+	if proof == nil {
+		return nil, nil
+	}
+	data, err := templates.Render(render.Proven{
+		Token: proof.Token, URL: proof.Endpoint.URL, Entry: proof.Entry, Environment: proof.Environment,
+		Credential: proof.Credential,
+	})
+	if err != nil && !errors.Is(err, render.ErrNotKnown) {
+		detail := decision.TemplateErrorDetail(err.Error())
+		return nil, &targetError{Problem: v1alpha1.ReasonTemplateError, NeedsUser: true, Detail: detail}
+	}
+	return data, nil
 }
 
 // run creates the target, or updates it if it differs, and then cleans up the former ones. Nil data stays as it is.
@@ -98,27 +125,30 @@ func (w *targetWrite) run(ctx context.Context, data map[string][]byte) (decision
 	if err := w.readJudged(ctx); err != nil {
 		return decision.Target{}, err
 	}
+	if w.before.UID == "" && data == nil {
+		return decision.Target{}, nil // there is nothing that could stay as it is
+	}
 	w.after = w.before.DeepCopy()
-	ownership := render.Apply(w.after, w.resource, data)
-	target := decision.Target{IsAdopted: !ownership.Created}
+	w.ownership = render.Apply(w.after, w.resource, data)
+	target := decision.Target{IsAdopted: !w.ownership.Created}
 	var updated *metav1.Time
-	if !equality.Semantic.DeepEqual(w.before, w.after) {
+	if render.Difference(w.before, w.after) != "" {
 		target.Differed, target.OtherManager = true, otherManager(w.before)
 		if !w.MayWrite {
 			return target, nil
 		}
-		if err := w.write(ctx); err != nil {
+		if err := w.write(ctx, data); err != nil {
 			return decision.Target{}, err
 		}
-		target.IsWritten = true
+		target.IsWritten, target.Altered = true, w.altered(w.after, data)
 		updated = &metav1.Time{Time: w.clock.Now().Truncate(time.Second)}
 	}
-	target.Holds = data != nil
+	target.Holds = data != nil && bytes.Equal(w.after.Data[v1alpha1.TargetKeyToken], data[v1alpha1.TargetKeyToken])
 	target.Status = &v1alpha1.TargetStatus{
-		Name: w.after.Name, UID: w.after.UID, ResourceVersion: w.after.ResourceVersion, Keys: ownership.Keys,
-		UpdatedTime: updated,
+		Name: w.after.Name, UID: w.after.UID, ResourceVersion: w.after.ResourceVersion,
+		Keys: w.ownership.Keys, UpdatedTime: updated,
 	}
-	if !target.Holds || len(w.FormerTargets) == 0 {
+	if !target.Holds || target.Altered != "" || len(w.FormerTargets) == 0 {
 		return target, nil
 	}
 	remains, err := w.cleanUpFormer(ctx)
@@ -126,6 +156,14 @@ func (w *targetWrite) run(ctx context.Context, data map[string][]byte) (decision
 		target.RetryAt = w.clock.Now().Add(cleanUpEvery)
 	}
 	return target, err
+}
+
+// altered names the part of an answer of the API server that would have to be written once more, because an admission
+// policy or a webhook changed what was written. What those add to it does not count.
+func (w *targetWrite) altered(answer *corev1.Secret, data map[string][]byte) string {
+	wanted := answer.DeepCopy()
+	render.ApplyAs(w.ownership, wanted, w.resource, data)
+	return render.Difference(answer, wanted)
 }
 
 // readJudged reads the target from the API server, or begins an empty Secret to be created. The target must still be
@@ -147,7 +185,7 @@ func (w *targetWrite) readJudged(ctx context.Context) error {
 }
 
 // write creates or updates the target. One that cannot be updated is deleted and made again.
-func (w *targetWrite) write(ctx context.Context) error {
+func (w *targetWrite) write(ctx context.Context, data map[string][]byte) error {
 	var reason string // a clause that says why the target cannot be updated
 	switch before, after := w.before, w.after; {
 	case before.UID != "" && before.Type != after.Type:
@@ -156,7 +194,7 @@ func (w *targetWrite) write(ctx context.Context) error {
 		reason = "is immutable, so it cannot be updated"
 	}
 	if reason != "" {
-		if err := w.deleteForRecreation(ctx, reason); err != nil {
+		if err := w.deleteForRecreation(ctx, reason, data); err != nil {
 			return err
 		}
 		w.after = render.Successor(w.after)
@@ -166,8 +204,8 @@ func (w *targetWrite) write(ctx context.Context) error {
 
 // deleteForRecreation deletes a target that cannot be updated. The operator must have made it, it must hold only the
 // operator's keys, and the token of its successor must have been accepted just now. Since what is deleted is lost, the
-// API server is asked first whether it would accept the successor.
-func (w *targetWrite) deleteForRecreation(ctx context.Context, reason string) error {
+// API server is asked first whether it would accept the successor as it is.
+func (w *targetWrite) deleteForRecreation(ctx context.Context, reason string, data map[string][]byte) error {
 	var why string
 	switch ownership := render.OwnershipOf(w.before, w.resource); {
 	case w.resource.Spec.Target.CreationPolicy == v1alpha1.CreationPolicyOrphan:
@@ -187,12 +225,20 @@ func (w *targetWrite) deleteForRecreation(ctx context.Context, reason string) er
 	if err := w.client.Create(ctx, probe, client.DryRunAll); err != nil {
 		return err
 	}
-	if !w.AcceptedNow {
-		detail := fmt.Sprintf("Secret %q %s. It is deleted and made anew as soon as Jupico accepts the token once more.",
-			w.before.Name, reason)
-		return &targetError{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: detail}
+	probe.Name = w.before.Name
+	if part := w.altered(probe, data); part != "" {
+		return &targetError{Altered: part}
 	}
-	return w.deleteAsRead(ctx, w.before, "Deleted target Secret, to make it anew")
+	detail := fmt.Sprintf("Secret %q %s. It is deleted and made anew as soon as Jupico accepts the token once more.",
+		w.before.Name, reason)
+	if w.AcceptedNow || !w.before.DeletionTimestamp.IsZero() {
+		err := w.deleteAsRead(ctx, w.before, "Deleted target Secret, to make it anew")
+		if !errors.Is(err, errHeld) {
+			return err
+		}
+		detail = fmt.Sprintf("Secret %q %s. To be made anew, it has to go first, but %s.", w.before.Name, reason, err)
+	}
+	return &targetError{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: detail}
 }
 
 // save creates or updates a Secret, and then logs what was done.
@@ -211,20 +257,30 @@ func (w *targetWrite) save(ctx context.Context, secret *corev1.Secret, done stri
 	return nil
 }
 
-// deleteAsRead deletes a Secret unless it was changed since it was read, and then logs what was done.
+// deleteAsRead deletes a Secret unless it was changed since it was read, and then logs what was done. The error is
+// errHeld while a finalizer keeps the Secret from going.
 func (w *targetWrite) deleteAsRead(ctx context.Context, secret *corev1.Secret, done string) error {
-	asRead := client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion}
-	if err := w.client.Delete(ctx, secret, asRead); client.IgnoreNotFound(err) != nil {
-		return err
+	isHeld := len(secret.Finalizers) > 0
+	if secret.DeletionTimestamp.IsZero() {
+		asRead := client.Preconditions{UID: &secret.UID, ResourceVersion: &secret.ResourceVersion}
+		if err := w.client.Delete(ctx, secret, asRead); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		if isHeld {
+			done = "Began to delete Secret, which a finalizer holds"
+		}
+		log.FromContext(ctx).Info(done, "secret", client.ObjectKeyFromObject(secret))
 	}
-	log.FromContext(ctx).Info(done, "secret", client.ObjectKeyFromObject(secret))
+	if isHeld {
+		return fmt.Errorf("%w %q: see what is to remove that", errHeld, secret.Finalizers[0])
+	}
 	return nil
 }
 
-// redact removes from the API server's words whatever an admission policy may repeat of the Secret: its values and what
-// they are made of, in plaintext and in base64.
-func (w *targetWrite) redact(words string) string {
-	plain := slices.Collect(maps.Values(w.after.Data))
+// redact shortens the API server's words, and removes whatever an admission policy may repeat of a Secret: its values
+// and what they are made of, in plaintext and in base64.
+func (w *targetWrite) redact(words string, data map[string][]byte) string {
+	plain := slices.Collect(maps.Values(data))
 	if w.Proof != nil {
 		_, password, _ := w.Proof.Credential.RevealLogin()
 		plain = append(plain, []byte(w.Proof.Token.Reveal()), []byte(password))
@@ -238,10 +294,10 @@ func (w *targetWrite) redact(words string) string {
 			words = strings.ReplaceAll(words, string(value), credential.Redacted)
 		}
 	}
-	return words
+	return strings.ToValidUTF8(words[:min(len(words), maxRefusal)], "")
 }
 
-// cleanUpFormer cleans up the Secrets that were the target before. It returns a sentence about one that remains.
+// cleanUpFormer cleans up the Secrets that were the target before. It returns a sentence about those that remain.
 func (w *targetWrite) cleanUpFormer(ctx context.Context) (string, error) {
 	// To a cache that is behind, the present target may look like a former one.
 	latest := &v1alpha1.JupicoCredential{}
@@ -251,37 +307,59 @@ func (w *targetWrite) cleanUpFormer(ctx context.Context) (string, error) {
 	if latest.UID != w.resource.UID || latest.Generation != w.resource.Generation {
 		return "", errConflict
 	}
-	remains := ""
+	var first string
+	others := 0
 	for _, name := range w.FormerTargets {
-		err := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name))
-		if err != nil && remains == "" {
-			remains = fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %q could not be "+
-				"cleaned up (%s). The operator tries again once a minute; or delete that Secret yourself.",
-				w.resource.Spec.Target.Name, name, readProblem(err))
+		problem := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name))
+		switch {
+		case problem == "":
+		case first == "":
+			first = fmt.Sprintf("%q could not be cleaned up (%s)", name, problem)
+		default:
+			others++
 		}
 	}
-	return remains, nil
+	if first == "" {
+		return "", nil
+	}
+	if others > 0 {
+		first += fmt.Sprintf(", and neither could %d more", others)
+	}
+	return fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %s. The operator tries "+
+		"again once a minute; or delete that Secret yourself.", w.resource.Spec.Target.Name, first), nil
 }
 
 // releaseOrDelete lets the Secret itself decide. One that existed before loses the operator's part, one that the
-// operator made for this resource is deleted, and one that was to stay behind keeps its data.
-func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey) error {
+// operator made for this resource is deleted, and one that was to stay behind keeps its data. It returns a clause that
+// says why the Secret remains, or nothing.
+func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey) string {
 	secret := &corev1.Secret{}
-	if err := w.live.Get(ctx, name, secret); err != nil {
-		return client.IgnoreNotFound(err)
+	err := w.live.Get(ctx, name, secret)
+	if err != nil || !render.IsManaged(secret, w.resource.Name) {
+		if client.IgnoreNotFound(err) != nil {
+			return readProblem(err)
+		}
+		return ""
 	}
-	ownership := render.OwnershipOf(secret, w.resource)
+	data, ownership := maps.Clone(secret.Data), render.OwnershipOf(secret, w.resource)
 	switch {
-	case !render.IsManaged(secret, w.resource.Name):
-		return nil
 	case !ownership.Created:
 		render.Withdraw(secret, ownership.Keys)
-		return w.save(ctx, secret, "Withdrew from former target Secret")
+		err = w.save(ctx, secret, "Withdrew from former target Secret")
 	case render.IsOwnedBy(secret, w.resource):
-		return w.deleteAsRead(ctx, secret, "Deleted former target Secret")
+		err = w.deleteAsRead(ctx, secret, "Deleted former target Secret")
+		secret = &corev1.Secret{}
 	default:
 		render.Release(secret)
-		return w.save(ctx, secret, "Released former target Secret")
+		err = w.save(ctx, secret, "Released former target Secret")
+	}
+	switch {
+	case err != nil:
+		return w.redact(err.Error(), data)
+	case render.IsManaged(secret, w.resource.Name):
+		return "an admission policy put back the annotation " + v1alpha1.AnnotationManagedBy
+	default:
+		return ""
 	}
 }
 

@@ -226,10 +226,9 @@ func TestWhatTheAPIServerRepeatsOfASecretIsRedactedWhenItsDataStays(t *testing.T
 	t.Parallel()
 	const token = "Y2FuYXJ5OmNhbmFyeQ=="
 	encoded := base64.StdEncoding.EncodeToString([]byte("Basic " + token))
-	w := &targetWrite{after: &corev1.Secret{Data: map[string][]byte{
+	got := (&targetWrite{}).redact("denied: "+token+", "+encoded, map[string][]byte{
 		"token": []byte(token), "authorization": []byte("Basic " + token), "empty": {},
-	}}}
-	got := w.redact("denied: " + token + ", " + encoded)
+	})
 	if want := "denied: " + credential.Redacted + ", " + credential.Redacted; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

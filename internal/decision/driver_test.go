@@ -61,6 +61,7 @@ type world struct {
 	statusFates       []fate
 	refusesStatus     bool
 	losesTargetAnswer bool   // to the next write of a target
+	alters            string // what an admission policy changes of each target that is written: "token" or "label"
 	failsToRead       bool   // the target
 	meanwhile         func() // happens once, in the middle of the next round
 
@@ -354,7 +355,12 @@ func (w *world) deliver(_ context.Context, d decision.Delivery) (decision.Target
 	case target.Differed && !d.MayWrite:
 		return target, nil
 	case target.Differed:
-		next.version = w.nextVersion()
+		next.version, target.Altered = w.nextVersion(), w.alters
+		if w.alters == "token" {
+			next.token = "altered"
+		} else if w.alters != "" {
+			next.generation = 0
+		}
 		w.targets[name], target.IsWritten = &next, true
 		w.writes++
 	}
@@ -365,7 +371,7 @@ func (w *world) deliver(_ context.Context, d decision.Delivery) (decision.Target
 		w.losesTargetAnswer = false
 		return noAnswer, errNoAnswer
 	}
-	target.Holds = d.Proof != nil
+	target.Holds = d.Proof != nil && next.token == decode(d.Proof.Token)
 	target.Status = &v1alpha1.TargetStatus{
 		Name: name, UID: next.uid, ResourceVersion: next.version, Keys: []string{"authorization", "token", "url"},
 	}

@@ -62,6 +62,8 @@ type Target struct {
 	// Differed: the target was not as it should be, and OtherManager is the field manager who changed it last, if known.
 	Differed     bool
 	OtherManager string
+	// Altered names the part of what was written that an admission policy changed. Else empty.
+	Altered string
 	// IsAdopted: the Secret existed before the operator wrote it, and is not deleted with the resource.
 	IsAdopted bool
 	// HasConflict: somebody else wrote the target or the resource since they were observed. The round must begin anew.
@@ -238,15 +240,22 @@ func (s *State) deliver(ctx context.Context, f *facts, v *verdict, calls Calls) 
 	return s.sent.contested(f, target), err
 }
 
-// writeTarget makes a delivery, and bounds how often it puts right what somebody else changed.
+// writeTarget makes a delivery, and bounds how often it puts right what somebody else changed, or an admission policy.
 func (s *State) writeTarget(ctx context.Context, f *facts, v *verdict, delivery Delivery, calls Calls) (Target, error) {
 	isFirstOfSpec := f.targetLagsSpec() && f.next.compared.generation != f.Resource.Generation
-	isRepair := !v.deploy && !isFirstOfSpec
-	delivery.MayWrite = !isRepair || s.sent.repairs.TokensAt(f.Now) >= 1
+	isRepair, isAltered := !v.deploy && !isFirstOfSpec, s.sent.altered != ""
+	if isAltered {
+		delivery.MayWrite = isFirstOfSpec || !f.Now.Before(s.sent.alteredAt.Add(repairEvery))
+	} else {
+		delivery.MayWrite = !isRepair || s.sent.repairs.TokensAt(f.Now) >= 1
+	}
 	target, err := calls.Deliver(ctx, delivery)
-	if isRepair && target.Differed {
+	if isRepair && target.Differed && !isAltered {
 		s.sent.otherManager = target.OtherManager
 		s.sent.repairs.AllowN(f.Now, 1)
+	}
+	if target.IsWritten || target.Holds || target.Altered != "" {
+		s.sent.altered, s.sent.alteredAt = target.Altered, f.Now
 	}
 	return target, err
 }
@@ -303,6 +312,11 @@ func targetConflict(f *facts) Target {
 	case f.Target.Mark.IsCopy(name):
 		conflict.Detail = fmt.Sprintf("Secret %q is a copy of another target, so it is left alone. Delete it, choose "+
 			"another spec.target.name, or hand it over with: %s %s-", name, handOver, v1alpha1.AnnotationOwnership)
+	case f.Target.ManagedBy == "" && f.Target.Version == versionOf(f.status.Target): // nobody wrote it since
+		conflict.Problem = v1alpha1.ReasonTargetContested
+		conflict.Detail = fmt.Sprintf("An admission policy removed the annotation %s from Secret %q as the operator wrote "+
+			"it, so it is left alone. Exempt the Secret from that policy, and then hand it over with: %s",
+			v1alpha1.AnnotationManagedBy, name, handOver)
 	case f.Target.ManagedBy != "":
 		conflict.Detail = fmt.Sprintf("Secret %q belongs to the JupicoCredential %q, so it is left alone. A Secret can "+
 			"serve one resource only: choose another spec.target.name, or delete the other resource first.",
@@ -314,20 +328,28 @@ func targetConflict(f *facts) Target {
 	return conflict
 }
 
-// contested says so while repairs come too often: whatever was just repaired will not stay so.
+// contested says so when an admission policy changed what was written, and while repairs come too often: whatever was
+// just repaired will not stay so.
 func (s *sent) contested(f *facts, target Target) Target {
-	if s.repairs.TokensAt(f.Now) >= 1 || target.Problem != "" {
+	name, who := f.Resource.Spec.Target.Name, "somebody"
+	switch {
+	case target.Problem != "":
 		return target
+	case s.altered != "" && target.Differed:
+		target.RetryAt = s.alteredAt.Add(repairEvery)
+		target.Detail = fmt.Sprintf("An admission policy changed %s of Secret %q as the operator wrote it. Exempt the "+
+			"Secret from that policy, or choose another spec.target.name. The operator tries again once a minute.",
+			s.altered, name)
+	case s.repairs.TokensAt(f.Now) >= 1:
+		return target
+	default:
+		if s.otherManager != "" {
+			who = fmt.Sprintf("the field manager %q", s.otherManager)
+		}
+		target.RetryAt = refilledAt(s.repairs, f.Now)
+		target.Detail = fmt.Sprintf("Secret %q was put right %d times in a row, and %s keeps changing it. Stop that, or "+
+			"choose another spec.target.name. The operator now puts it right once a minute.", name, repairsInARow, who)
 	}
-	who := "somebody"
-	if s.otherManager != "" {
-		who = fmt.Sprintf("the field manager %q", s.otherManager)
-	}
-	target.Problem = v1alpha1.ReasonTargetContested
-	target.NeedsUser = true
-	target.Detail = fmt.Sprintf("Secret %q was put right %d times in a row, and %s keeps changing it. Stop that, or "+
-		"choose another spec.target.name. The operator now puts it right once a minute.",
-		f.Resource.Spec.Target.Name, repairsInARow, who)
-	target.RetryAt = refilledAt(s.repairs, f.Now)
+	target.Problem, target.NeedsUser = v1alpha1.ReasonTargetContested, true
 	return target
 }

@@ -144,6 +144,9 @@ type sent struct {
 	repairs  *rate.Limiter // of the target
 	// otherManager is the field manager whose change was put right last.
 	otherManager string
+	// altered names what an admission policy changed of the last write, at alteredAt. Empty when it changed nothing.
+	altered   string
+	alteredAt time.Time
 }
 
 // edit is the candidate that an entry was last seen with, and since when. A rejection of an earlier check does not

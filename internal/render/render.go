@@ -6,12 +6,15 @@ package render
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/sets"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
@@ -37,6 +40,13 @@ func Apply(
 	if secret.UID != "" {
 		ownership = OwnershipOf(secret, resource)
 	}
+	return ApplyAs(ownership, secret, resource, data)
+}
+
+// ApplyAs is Apply to a Secret of which another part may belong to the operator than is said on it.
+func ApplyAs(
+	ownership Mark, secret *corev1.Secret, resource *v1alpha1.JupicoCredential, data map[string][]byte,
+) Mark {
 	template := cmp.Or(resource.Spec.Target.Template, &v1alpha1.TargetTemplate{})
 	if data != nil {
 		for _, key := range ownership.Keys {
@@ -81,6 +91,34 @@ func note[V ~string](annotations map[string]string, annotation string, wanted ma
 	if len(wanted) > 0 {
 		annotations[annotation] = strings.Join(slices.Sorted(maps.Keys(wanted)), ",")
 	}
+}
+
+// Difference names the first part in which two versions of a Secret differ, as far as Apply may change it. It is empty
+// if there is none.
+func Difference(a, b *corev1.Secret) string {
+	switch {
+	case a.Type != b.Type:
+		return "the type"
+	case !equality.Semantic.DeepEqual(a.OwnerReferences, b.OwnerReferences):
+		return "the owner references"
+	}
+	return cmp.Or(
+		firstDifferent("the key", a.Data, b.Data),
+		firstDifferent("the label", a.Labels, b.Labels),
+		firstDifferent("the annotation", a.Annotations, b.Annotations),
+	)
+}
+
+func firstDifferent[V string | []byte](kind string, a, b map[string]V) string {
+	names := sets.KeySet(a).Union(sets.KeySet(b))
+	for _, name := range sets.List(names) {
+		inA, isInA := a[name]
+		inB, isInB := b[name]
+		if isInA != isInB || string(inA) != string(inB) {
+			return fmt.Sprintf("%s %q", kind, name)
+		}
+	}
+	return ""
 }
 
 // setOwner gives a Secret the owner reference that the resource asks for. An adopted Secret gets none, so that it stays

@@ -370,3 +370,35 @@ func TestNothingOfTheResourcesOwnMetadataIsCopied(t *testing.T) {
 		t.Errorf("got the labels %v and the annotations %v", secret.Labels, secret.Annotations)
 	}
 }
+
+func TestADifferenceIsNamedByItsFirstPart(t *testing.T) {
+	base := func() *corev1.Secret {
+		secret := &corev1.Secret{Type: corev1.SecretTypeOpaque, Data: data("token", "t", "url", "u")}
+		secret.Labels = map[string]string{"team": "a"}
+		secret.Annotations = map[string]string{"note": "b"}
+		return secret
+	}
+	for _, tc := range []struct {
+		want   string
+		change func(*corev1.Secret)
+	}{
+		{"", func(*corev1.Secret) {}},
+		{"", func(secret *corev1.Secret) { secret.OwnerReferences = []metav1.OwnerReference{} }},
+		{"", func(secret *corev1.Secret) { secret.ResourceVersion, secret.Immutable = "2", new(true) }},
+		{"the type", func(secret *corev1.Secret) { secret.Type = "shop.example/login" }},
+		{"the owner references", func(secret *corev1.Secret) {
+			secret.OwnerReferences = []metav1.OwnerReference{ourOwner("payments", uid)}
+		}},
+		{`the key "token"`, func(secret *corev1.Secret) { secret.Data = data("token", "x", "url", "x") }},
+		{`the key "url"`, func(secret *corev1.Secret) { delete(secret.Data, "url") }},
+		{`the key "more"`, func(secret *corev1.Secret) { secret.Data["more"] = nil }},
+		{`the label "team"`, func(secret *corev1.Secret) { secret.Labels = nil }},
+		{`the label "empty"`, func(secret *corev1.Secret) { secret.Labels["empty"] = "" }},
+		{`the annotation "note"`, func(secret *corev1.Secret) { secret.Annotations["note"] = "x" }},
+	} {
+		changed := base()
+		tc.change(changed)
+		wantEqual(t, "difference", Difference(base(), changed), tc.want)
+		wantEqual(t, "difference the other way round", Difference(changed, base()), tc.want)
+	}
+}
