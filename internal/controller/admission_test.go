@@ -117,6 +117,7 @@ var _ = Describe("An admission policy", func() {
 			HavePrefix("An admission policy changed "+part+" of Secret \"target\""), Not(ContainSubstring("field manager"))))
 		Expect(condition(s.get(), v1alpha1.ConditionReady)).To(Equal("False/TargetContested"))
 		Expect(condition(s.get(), v1alpha1.ConditionCredentialAccepted)).To(Equal("True/Accepted"))
+		Expect(s.get().Status.Deployed != nil).To(Equal(s.targetToken() == s.login.token()))
 		for range 3 {
 			s.poke()
 		}
@@ -300,7 +301,7 @@ var _ = Describe("A former target that cannot go", func() {
 		s.expectCondition(v1alpha1.ConditionSecretSynced, "True", "FormerTargetRemains")
 		Expect(s.get().Status.Target.Name).To(Equal("renamed"))
 		Expect(message(s.get(), v1alpha1.ConditionSecretSynced)).To(
-			ContainSubstring(`it is being deleted and held by the finalizer "example.com/audit"`))
+			ContainSubstring(`it is being deleted, and held by the finalizer "example.com/audit"`))
 		Eventually(s.eventReasons, soon).Should(ContainElement("Warning FormerTargetRemains"))
 		s.askForCheck()
 		Expect(s.logged("Deleted former target Secret")).To(BeEmpty())

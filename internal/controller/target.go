@@ -41,7 +41,7 @@ var (
 	// errConflict means that somebody else wrote since the round began.
 	errConflict = errors.New("somebody else wrote meanwhile")
 	// errHeld means that a Secret is being deleted, and is still there.
-	errHeld = errors.New("it is being deleted and held by the finalizer")
+	errHeld = errors.New("it is being deleted, and held by the finalizer")
 )
 
 // targetError is a Target with a problem that the operator itself found.
@@ -236,7 +236,8 @@ func (w *targetWrite) deleteForRecreation(ctx context.Context, reason string, da
 		if !errors.Is(err, errHeld) {
 			return err
 		}
-		detail = fmt.Sprintf("Secret %q %s. To be made anew, it has to go first, but %s.", w.before.Name, reason, err)
+		detail = fmt.Sprintf("Secret %q %s. It is to be made anew, but %s. Wait for it to go, or remove what "+
+			"keeps it.", w.before.Name, reason, err)
 	}
 	return &targetError{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: detail}
 }
@@ -272,7 +273,7 @@ func (w *targetWrite) deleteAsRead(ctx context.Context, secret *corev1.Secret, d
 		log.FromContext(ctx).Info(done, "secret", client.ObjectKeyFromObject(secret))
 	}
 	if isHeld {
-		return fmt.Errorf("%w %q: see what is to remove that", errHeld, secret.Finalizers[0])
+		return fmt.Errorf("%w %q", errHeld, secret.Finalizers[0])
 	}
 	return nil
 }
@@ -325,8 +326,8 @@ func (w *targetWrite) cleanUpFormer(ctx context.Context) (string, error) {
 	if others > 0 {
 		first += fmt.Sprintf(", and neither could %d more", others)
 	}
-	return fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %s. The operator tries "+
-		"again once a minute; or delete that Secret yourself.", w.resource.Spec.Target.Name, first), nil
+	return fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %s. Remove what keeps "+
+		"it, or delete it yourself. The operator tries again once a minute.", w.resource.Spec.Target.Name, first), nil
 }
 
 // releaseOrDelete lets the Secret itself decide. One that existed before loses the operator's part, one that the
