@@ -38,6 +38,9 @@ type Credential struct {
 // Login makes a credential from a username and a password. It removes one trailing LF or CRLF from each, with a
 // warning. The error tells a user why they cannot be a login. It contains no part of them.
 func Login(username, password []byte) (Credential, []Warning, error) {
+	if err := cmp.Or(checkEncoding("username", username), checkEncoding("password", password)); err != nil {
+		return Credential{}, nil, err
+	}
 	username, warnings := cutNewline("username", username, nil)
 	password, warnings = cutNewline("password", password, warnings)
 	if err := cmp.Or(checkText("username", username), checkText("password", password)); err != nil {
@@ -53,6 +56,9 @@ func newLogin(username, password string) Credential {
 // APIKey makes a credential from an API key, which is opaque. It removes surrounding white space and a pasted "Basic ",
 // with a warning for each. The error tells a user why it cannot be an API key. It contains no part of it.
 func APIKey(key []byte) (Credential, []Warning, error) {
+	if err := checkEncoding("API key", key); err != nil {
+		return Credential{}, nil, err
+	}
 	var warnings []Warning
 	value := bytes.TrimSpace(key)
 	if len(value) != len(key) {
@@ -118,6 +124,23 @@ func cutNewline(field string, value []byte, warnings []Warning) ([]byte, []Warni
 	cut = bytes.TrimSuffix(cut, []byte("\r"))
 	return cut, append(warnings, Warning("a trailing newline was removed from the "+field+
 		": write it without one (printf, or echo -n)"))
+}
+
+// checkEncoding recognises UTF-16 by its byte order mark, or by the zeros of at least two characters: beside ASCII, all
+// that it has are on one side.
+func checkEncoding(field string, value []byte) error {
+	isMarked := bytes.HasPrefix(value, []byte("\xff\xfe")) || bytes.HasPrefix(value, []byte("\xfe\xff"))
+	var zeros [2]int // at even and at odd positions
+	for i, b := range value {
+		if b == 0 {
+			zeros[i%2]++
+		}
+	}
+	most := max(zeros[0], zeros[1])
+	if isMarked || min(zeros[0], zeros[1]) == 0 && most >= 2 && most >= len(value)/4 {
+		return fmt.Errorf("the %s is UTF-16: save it as UTF-8, without a byte order mark", field)
+	}
+	return nil
 }
 
 func checkText(field string, value []byte) error {

@@ -6,11 +6,13 @@ package credential
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 const (
@@ -334,4 +336,42 @@ func FuzzAnAPIKeyIsToken68OrAnError(f *testing.F) {
 			t.Fatalf("%q made a token that is not token68", key)
 		}
 	})
+}
+
+func TestTextInUTF16IsSaidToBeThat(t *testing.T) {
+	encode := func(text string, order binary.AppendByteOrder) []byte {
+		var encoded []byte
+		for _, unit := range utf16.Encode([]rune(text)) {
+			encoded = order.AppendUint16(encoded, unit)
+		}
+		return encoded
+	}
+	for sentence, encoded := range map[string][]byte{
+		"little-endian":                          encode("hunter2", binary.LittleEndian),
+		"big-endian":                             encode("hunter2", binary.BigEndian),
+		"little-endian with a mark":              encode("\uFEFFhunter2", binary.LittleEndian),
+		"big-endian with a mark":                 encode("\uFEFFhunter2", binary.BigEndian),
+		"little-endian with a newline":           encode("hunter2\r\n", binary.LittleEndian),
+		"big-endian with a newline":              encode("hunter2\r\n", binary.BigEndian),
+		"with a newline of another program":      append(encode("hunter2", binary.LittleEndian), '\n'),
+		"with a mark and no letter beside ASCII": encode("\uFEFF密碼", binary.LittleEndian),
+		"with letters beyond ASCII":              encode("pä€ss€wörd", binary.BigEndian),
+		"a pasted key":                           encode("Basic "+publishedKey+"\r\n", binary.LittleEndian),
+		"a word of two letters":                  encode("ab", binary.LittleEndian),
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			const advice = " is UTF-16: save it as UTF-8, without a byte order mark"
+			_, _, err := Login(encoded, []byte("p"))
+			expect(t, Credential{}, err, "the username"+advice, "")
+			_, _, err = Login([]byte("u"), encoded)
+			expect(t, Credential{}, err, "the password"+advice, "")
+			_, _, err = APIKey(encoded)
+			expect(t, Credential{}, err, "the API key"+advice, "")
+		})
+	}
+	for _, other := range []string{"p\x00", "ab\x00", "\x00\x00\x00\x00", "a\x00b\x00c long password", "a\x00\x00b"} {
+		if _, _, err := Login([]byte("u"), []byte(other)); err == nil || !strings.Contains(err.Error(), "control character (0x00)") {
+			t.Errorf("%q gives %v", other, err)
+		}
+	}
 }
