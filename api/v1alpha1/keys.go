@@ -43,3 +43,6 @@ const MaxCheckRequestLength = 256
 
 // MaxCredentials is the maximum number of entries in spec.credentials: a preferred one and a standby.
 const MaxCredentials = 2
+
+// MaxCABundle is the maximum length of the certificates in a ConfigMap, in bytes: that of spec.endpoint.caBundle.
+const MaxCABundle = 128 << 10

@@ -8,7 +8,6 @@ package checker
 import (
 	"context"
 	"crypto/rand"
-	"crypto/x509"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -100,12 +99,9 @@ func (c *Checker) find(where endpoint.Endpoint) (*endpointState, *outcome.Result
 	if e := s.find(where.CA, nil); e != nil {
 		return e, nil
 	}
-	var roots *x509.CertPool
-	if where.CA != "" { // which takes time, and so holds no lock
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM([]byte(where.CA)) {
-			return nil, &outcome.Result{Outcome: outcome.CAInvalid, Detail: "it holds no PEM certificate"}
-		}
+	roots, err := where.Roots() // takes a while, and is done without the lock
+	if err != nil {
+		return nil, &outcome.Result{Outcome: outcome.CAInvalid, Detail: err.Error()}
 	}
 	return s.find(where.CA, jupico.NewClient(canonical, roots, c.config)), nil
 }

@@ -392,17 +392,14 @@ func TestNothingIsSentToADeniedEndpoint(t *testing.T) {
 
 func TestNothingIsSentWhenTheCAIsInvalid(t *testing.T) {
 	f := start(t)
-	for sentence, ca := range map[string]string{
-		"a word":            "none",
-		"white space":       "\n",
-		"a broken PEM":      strings.Replace(f.at.CA, "-----END", "", 1),
-		"a PEM of no DER":   "-----BEGIN CERTIFICATE-----\nbm9uZQ==\n-----END CERTIFICATE-----\n",
-		"a PEM of a secret": strings.ReplaceAll(f.at.CA, "CERTIFICATE", "PRIVATE KEY"),
+	for _, tc := range []struct{ sentence, ca, detail string }{
+		{"a word", "none", "it holds no PEM certificate"},
+		{"a broken PEM behind a good one", f.at.CA + strings.Replace(f.at.CA, "-----END", "", 1), "block 2 of 2 has no END line"},
 	} {
-		t.Run(sentence, func(t *testing.T) {
+		t.Run(tc.sentence, func(t *testing.T) {
 			for range 2 {
-				got := f.check(endpoint.Endpoint{URL: f.at.URL, CA: ca})
-				if want := (outcome.Result{Outcome: outcome.CAInvalid, Detail: "it holds no PEM certificate"}); got != want {
+				got := f.check(endpoint.Endpoint{URL: f.at.URL, CA: tc.ca})
+				if want := (outcome.Result{Outcome: outcome.CAInvalid, Detail: tc.detail}); got != want {
 					t.Errorf("got %+v, want %+v", got, want)
 				}
 			}

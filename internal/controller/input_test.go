@@ -9,6 +9,7 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -249,7 +250,36 @@ var _ = Describe("An endpoint", func() {
 		Entry("with a CA bundle that is none", func(r *v1alpha1.JupicoCredential) {
 			r.Spec.Endpoint.CABundle = []byte("not PEM")
 		}, "CAInvalid", "no PEM certificate", "Stalled"),
+		Entry("with a CA bundle of which one certificate lacks its end", func(r *v1alpha1.JupicoCredential) {
+			other, err := jupicotest.NewCA()
+			Expect(err).NotTo(HaveOccurred())
+			needed := string(emulators.ca.PEM())
+			r.Spec.Endpoint.CABundle = []byte(needed[:strings.Index(needed, "-----END")] + string(other.PEM()))
+		}, "CAInvalid", "block 1 of 2 has no END line", "Stalled"),
 		Entry("where nothing listens", func(r *v1alpha1.JupicoCredential) { r.Spec.Endpoint.URL = closedEndpoint },
 			"Unreachable", "the connection was refused", "Reconciling"),
 	)
+
+	It("that is verified by a ConfigMap larger than caBundle may be gets no credential", func() {
+		s := newScene()
+		s.writeSource(s.login.data())
+		bundle := string(emulators.ca.PEM())
+		authorities := &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "authorities"},
+			Data:       map[string]string{"ca.crt": bundle + strings.Repeat("#", v1alpha1.MaxCABundle-len(bundle)+1)},
+		}
+		Expect(admin.Create(ctx, authorities)).To(Succeed())
+		s.create(func(r *v1alpha1.JupicoCredential) {
+			r.Spec.Endpoint.CABundle = nil
+			r.Spec.Endpoint.CAConfigMapRef = &v1alpha1.CAConfigMapReference{Name: "authorities"}
+		})
+		s.expectReady("False", "CAInvalid")
+		Expect(message(s.get(), v1alpha1.ConditionReady)).To(
+			ContainSubstring(`key "ca.crt" of ConfigMap "authorities" is longer than 128 KiB`))
+		Expect(s.emulator.RequestsFor(s.login.token())).To(BeZero())
+
+		authorities.Data["ca.crt"] = strings.TrimSuffix(authorities.Data["ca.crt"], "#")
+		Expect(admin.Update(ctx, authorities)).To(Succeed())
+		s.expectReady("True", "Accepted")
+	})
 })

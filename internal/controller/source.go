@@ -128,8 +128,15 @@ func (r *Reconciler) readCA(
 		r.configMaps.Observe(configMap)
 		ca.Version = versionOf(configMap)
 		key := cmp.Or(reference.Key, v1alpha1.DefaultCAKey)
-		if ca.PEM = configMap.Data[key]; ca.PEM == "" {
+		// kubectl files what is not UTF-8 under BinaryData.
+		switch pem := cmp.Or(configMap.Data[key], string(configMap.BinaryData[key])); {
+		case pem == "":
 			ca.Problem = fmt.Sprintf("ConfigMap %q has no key %q, or nothing in it", name.Name, key)
+		case len(pem) > v1alpha1.MaxCABundle:
+			ca.Problem = fmt.Sprintf("key %q of ConfigMap %q is longer than %d KiB: keep only the authorities that may have "+
+				"signed the endpoint's certificate", key, name.Name, v1alpha1.MaxCABundle>>10)
+		default:
+			ca.PEM = pem
 		}
 	}
 	return ca

@@ -5,9 +5,12 @@
 package endpoint
 
 import (
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -17,6 +20,65 @@ type Endpoint struct {
 	URL string // the base URL in its canonical spelling
 	// CA holds, in PEM, the authorities that must have signed the endpoint's certificate. Empty means the system's.
 	CA string
+}
+
+// The lines around a block of PEM, or what was meant as one: hyphens may have become dashes, or fewer.
+var (
+	beginning = regexp.MustCompile(`[-‐-―−]{2,}BEGIN `)
+	end       = regexp.MustCompile(`[-‐-―−]{2,}END `)
+)
+
+// Roots returns the authorities of CA, or nil for the system's. Text around the blocks is fine, but each block has to
+// be a certificate: the standard library leaves out one that is damaged, which may be the one that is needed. The error
+// contains nothing of CA.
+func (e Endpoint) Roots() (*x509.CertPool, error) {
+	if e.CA == "" {
+		return nil, nil
+	}
+	starts := beginning.FindAllStringIndex(e.CA, -1)
+	switch {
+	case strings.Contains(e.CA, "\x00"):
+		return nil, errors.New("it is not UTF-8: save it as that, in PEM")
+	case len(starts) == 0:
+		return nil, errors.New("it holds no PEM certificate")
+	case end.MatchString(e.CA[:starts[0][0]]):
+		return nil, errors.New("it holds an END line before block 1, without a BEGIN line")
+	}
+	roots := x509.NewCertPool()
+	for i, start := range starts {
+		stop := len(e.CA)
+		if i+1 < len(starts) {
+			stop = starts[i+1][0]
+		}
+		certificate, err := parseBlock(e.CA[start[0]:stop])
+		if err != nil {
+			return nil, fmt.Errorf("block %d of %d %w", i+1, len(starts), err)
+		}
+		roots.AddCert(certificate)
+	}
+	return roots, nil
+}
+
+// parseBlock parses one block of PEM, and what follows up to the next one. The error is a predicate.
+func parseBlock(text string) (*x509.Certificate, error) {
+	block, rest := pem.Decode([]byte(text))
+	switch {
+	case block == nil && !end.MatchString(text):
+		return nil, errors.New("has no END line")
+	case block == nil:
+		return nil, errors.New("is damaged")
+	case end.Match(rest):
+		return nil, errors.New("is followed by an END line without a BEGIN line")
+	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
+		return nil, errors.New("is a private key: take it out, and take it for known to others")
+	case block.Type != "CERTIFICATE":
+		return nil, errors.New("is not a CERTIFICATE: take it out, or convert it")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, errors.New("is not a certificate, or a damaged one")
+	}
+	return certificate, nil
 }
 
 // AllowList holds the canonical base URLs that credentials may be sent to. The zero AllowList allows nothing.
