@@ -72,6 +72,10 @@ func newLogger(options *zap.Options) logr.Logger {
 
 // run wires the parts together and works until the context ends.
 func run(ctx context.Context, opts *options.Options) error {
+	proxy, err := jupico.ProxyFromEnvironment()
+	if err != nil {
+		return err
+	}
 	manager, err := newManager(opts)
 	if err != nil {
 		return err
@@ -80,7 +84,7 @@ func run(ctx context.Context, opts *options.Options) error {
 	if err != nil {
 		return err
 	}
-	config := jupico.Config{Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version}
+	config := jupico.Config{Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version, Proxy: proxy}
 	checks := checker.New(allowed, config, checker.Options{
 		QPS:     opts.CheckQPS,
 		Burst:   opts.CheckBurst,

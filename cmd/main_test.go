@@ -21,6 +21,8 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/jupico-operator/jupico-operator/internal/options"
 )
 
 func TestTheProgramBringsCertificatesForAnImageThatHasNone(t *testing.T) {
@@ -112,5 +114,14 @@ func TestNoLevelLogsTheBodyOfARequest(t *testing.T) {
 	}
 	if strings.Contains(ours.String(), encoded) {
 		t.Errorf("the log holds the password: %s", &ours)
+	}
+}
+
+func TestAProxyThatCannotBeUsedKeepsTheOperatorFromStarting(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://svc:hunter%ss@proxy.corp:3128")
+	t.Setenv("KUBECONFIG", "/nowhere") // it comes to that only if the proxy is good
+	err := run(t.Context(), &options.Options{})
+	if err == nil || !strings.HasPrefix(err.Error(), "HTTPS_PROXY cannot be used: it is not a URL") {
+		t.Errorf("got %v", err)
 	}
 }

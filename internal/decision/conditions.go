@@ -251,7 +251,7 @@ func (s *view) endpointAvailable() condition {
 		message := s.Endpoint.URL + " answered the last check with evidence."
 		return condition{metav1.ConditionTrue, v1alpha1.ReasonAvailable, message, settled}
 	default:
-		message := s.noEvidence(s.last.Outcome, s.last.Detail)
+		message := s.noEvidence(s.last.Result)
 		return condition{metav1.ConditionFalse, string(s.last.Outcome), message, settled}
 	}
 }

@@ -151,3 +151,25 @@ func TestAnUnreachableEndpointIsExplainedByItsEnvironment(t *testing.T) {
 		}
 	}
 }
+
+func TestAProxyThatFailsIsExplainedInstead(t *testing.T) {
+	t.Parallel()
+	const detail = "the proxy proxy.corp:3128: the connection was refused"
+	for name := range expectations {
+		for _, o := range []outcome.Outcome{outcome.Unreachable, outcome.TLSFailure} {
+			w := newWorld(t, name)
+			w.down[w.endpoint().URL] = outcome.Result{Outcome: o, Detail: detail, AtProxy: true}
+			w.writeSource("good")
+			w.expectReady("False/" + string(o))
+			message := w.message(v1alpha1.ConditionReady)
+			for _, part := range []string{w.endpoint().URL + " cannot be asked (" + detail + ").", "HTTPS_PROXY"} {
+				if !strings.Contains(message, part) {
+					t.Errorf("%s: %q does not contain %q", name, message, part)
+				}
+			}
+			if strings.Contains(message, "allow-listed") || strings.Contains(message, "spec.endpoint") {
+				t.Errorf("%s: %q blames the endpoint", name, message)
+			}
+		}
+	}
+}

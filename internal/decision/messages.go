@@ -176,7 +176,7 @@ func (s *view) unprovenMessage(result outcome.Outcome) string {
 	message := fmt.Sprintf("The first check of credential %q at %s is under way.",
 		s.Resource.Spec.Credentials[s.focus].Name, s.Endpoint.URL)
 	if result != v1alpha1.ReasonChecking {
-		message = s.noEvidence(result, "")
+		message = s.noEvidence(outcome.Result{Outcome: result})
 		if said := s.endpointAvailable(); said.reason == string(result) {
 			message = said.message // with the detail of the check that it is about
 		}
@@ -185,9 +185,13 @@ func (s *view) unprovenMessage(result outcome.Outcome) string {
 }
 
 // noEvidence says what came instead of evidence, and what to do about it.
-func (s *view) noEvidence(result outcome.Outcome, detail string) string {
-	message := result.Message(s.Endpoint.URL, detail)
-	if hint := environmentOf(s.Resource.Spec.Environment).hint; result == outcome.Unreachable && hint != "" {
+func (s *view) noEvidence(result outcome.Result) string {
+	if result.AtProxy {
+		return fmt.Sprintf("%s cannot be asked (%s). See the proxy, and HTTPS_PROXY of the operator; an https:// proxy is "+
+			"verified by the authorities of the system, or of SSL_CERT_FILE.", s.Endpoint.URL, result.Detail)
+	}
+	message := result.Outcome.Message(s.Endpoint.URL, result.Detail)
+	if hint := environmentOf(s.Resource.Spec.Environment).hint; result.Outcome == outcome.Unreachable && hint != "" {
 		message += " " + hint
 	}
 	return message

@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/credential"
@@ -22,36 +24,60 @@ import (
 type Config struct {
 	Timeout   time.Duration // of a whole check: connecting, handshake, request and body
 	UserAgent string
+	// Proxy returns the proxy on the way to a base URL. When it is nil or returns nil, there is none.
+	Proxy func(target *url.URL) *url.URL
 }
 
 // Client checks tokens at one base URL with one set of TLS settings. It is safe for concurrent use.
 type Client struct {
 	config Config
-	status string // the URL of /status
+	status string   // the URL of /status
+	proxy  *url.URL // on the way to it; nil for none
+	// asksForCertificate: since its last evidence, the endpoint has asked for a client certificate. It may do without one.
+	asksForCertificate atomic.Bool
 	// transport is used without an http.Client, which would parse redirects even if it were told not to follow them. It
 	// speaks HTTP/1.1 only: over HTTP/2, it would repeat a request as often as the server asks for that.
 	transport *http.Transport
 }
 
+// connectToProxy is how net/http marks an error that came about before a proxy was connected to.
+const connectToProxy = "proxyconnect"
+
 // NewClient returns a client for a canonical base URL. The endpoint's certificate must be signed by one of the roots;
-// nil means the system's. HTTPS_PROXY and NO_PROXY are honoured.
+// nil means the system's. That of a proxy must be signed by one of the system's.
 func NewClient(baseURL string, roots *x509.CertPool, config Config) *Client {
-	return &Client{
-		config: config,
-		status: baseURL + "/status",
-		transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment,
-			// The transport may go on connecting after the check has ended, and must not hang for ever then.
-			DialContext:            (&net.Dialer{Timeout: config.Timeout}).DialContext,
-			TLSHandshakeTimeout:    config.Timeout,
-			OnProxyConnectResponse: refuseProxy,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-			DisableCompression:     true, // bodies are small, and what they decompress to is not bounded
-			MaxIdleConnsPerHost:    16,
-			IdleConnTimeout:        90 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
+	c := &Client{config: config, status: baseURL + "/status"}
+	if target, err := url.Parse(baseURL); err == nil && config.Proxy != nil {
+		c.proxy = config.Proxy(target)
 	}
+	// The transport may go on connecting after the check has ended, and must not hang for ever then. The check ends first,
+	// so that the same fault always has the same detail.
+	limit := 2 * config.Timeout
+	dialer := &net.Dialer{Timeout: limit}
+	c.transport = &http.Transport{
+		Proxy:                  http.ProxyURL(c.proxy),
+		DialContext:            dialer.DialContext,
+		TLSHandshakeTimeout:    limit,
+		OnProxyConnectResponse: refuseProxy,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			RootCAs:    roots,
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				c.asksForCertificate.Store(true)
+				return &tls.Certificate{}, nil // none
+			},
+		},
+		DisableCompression:     true, // bodies are small, and what they decompress to is not bounded
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
+	if c.proxy != nil && c.proxy.Scheme == "https" {
+		// This is called for the connection to the proxy alone. TLSClientConfig is left to the endpoint's inside of it.
+		toProxy := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12}}
+		c.transport.DialTLSContext = toProxy.DialContext
+	}
+	return c
 }
 
 // Check sends one authenticated GET /status. Whatever happens, the result is an outcome.
@@ -73,6 +99,14 @@ func (c *Client) Check(ctx context.Context, token credential.Token) outcome.Resu
 		result = c.explain(err)
 	}
 	result.Attempts, result.Duration = attempts, now.Sub(start)
+	switch {
+	case result.Outcome.IsEvidence():
+		c.asksForCertificate.Store(false)
+	case result.Outcome == outcome.UnexpectedResponse, result.Outcome == outcome.Forbidden:
+		if c.asksForCertificate.Load() { // some servers say so in a page only
+			result.Detail += "; " + noClientCertificate
+		}
+	}
 	isOut := result.Outcome.Class() == outcome.Transient && result.Outcome != outcome.RateLimited
 	if isOut || result.Outcome == outcome.UnexpectedResponse {
 		c.transport.CloseIdleConnections() // the next check looks the name up again, which may lead to another server
@@ -85,7 +119,15 @@ func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
 // send makes one attempt. It reports whether that was on a connection which was kept from an earlier check.
 func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Response, isReused bool, _ error) {
-	trace := &httptrace.ClientTrace{GotConn: func(conn httptrace.GotConnInfo) { isReused = conn.Reused }}
+	var isConnected atomic.Bool
+	trace := &httptrace.ClientTrace{
+		ConnectDone: func(_, _ string, err error) {
+			if err == nil {
+				isConnected.Store(true)
+			}
+		},
+		GotConn: func(conn httptrace.GotConnInfo) { isReused = conn.Reused; isConnected.Store(true) },
+	}
 	// A body that cannot be read twice keeps the transport from repeating the request by itself, without bound.
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, c.status,
 		io.MultiReader())
@@ -97,6 +139,9 @@ func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Re
 	request.Header.Set("User-Agent", c.config.UserAgent)
 	response, err := c.transport.RoundTrip(request)
 	if err != nil {
+		if c.proxy != nil && !isConnected.Load() { // which a timeout does not say by itself
+			err = &net.OpError{Op: connectToProxy, Err: err}
+		}
 		return outcome.Response{}, isReused, err
 	}
 	defer func() { _ = response.Body.Close() }()

@@ -4,6 +4,7 @@
 package jupico
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"io"
@@ -11,7 +12,9 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -31,12 +34,22 @@ const (
 // patience is the timeout of checks that are not about it.
 const patience = time.Minute
 
-// theProxy is what HTTPS_PROXY names in all tests of this package.
+// theProxy is what HTTPS_PROXY names in all tests of this package but those about it.
 var theProxy = &proxy{connect: map[string]http.HandlerFunc{}}
 
+var (
+	theProxyHost string // with the port
+	throughProxy func(*url.URL) *url.URL
+	systemCA     *jupicotest.CA // is the system's only authority
+)
+
 // TestMain keeps the tests on this machine: a host that is not loopback is reached through theProxy, and one under
-// .invalid directly, but no name server knows it. The environment is set here because net/http reads it only once.
+// .invalid directly, but no name server knows it. crypto/x509 reads SSL_CERT_FILE only once.
 func TestMain(m *testing.M) {
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
 	names, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
@@ -48,23 +61,44 @@ func TestMain(m *testing.M) {
 			return (&net.Dialer{}).DialContext(ctx, "udp", names.LocalAddr().String())
 		},
 	}
+	if systemCA, err = jupicotest.NewCA(); err != nil {
+		log.Fatal(err)
+	}
+	directory, err := os.MkdirTemp("", "jupico-test-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.RemoveAll(directory) }()
+	authorities := filepath.Join(directory, "ca.crt")
+	if err := os.WriteFile(authorities, systemCA.PEM(), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	server := httptest.NewServer(theProxy)
+	theProxyHost = server.Listener.Addr().String()
 	for name, value := range map[string]string{
-		"HTTPS_PROXY": httptest.NewServer(theProxy).URL, "https_proxy": "", "NO_PROXY": ".invalid", "no_proxy": "",
+		"HTTPS_PROXY": server.URL, "https_proxy": "", "NO_PROXY": ".invalid", "no_proxy": "",
+		"SSL_CERT_FILE": authorities, "SSL_CERT_DIR": directory,
 	} {
 		if err := os.Setenv(name, value); err != nil {
 			log.Fatal(err)
 		}
 	}
-	m.Run()
+	if throughProxy, err = ProxyFromEnvironment(); err != nil {
+		log.Fatal(err)
+	}
+	return m.Run()
 }
 
-// serveNoNames answers every question with NXDOMAIN.
+// serveNoNames answers every question with NXDOMAIN, but those about silent.invalid, which it does not answer.
 func serveNoNames(conn net.PacketConn) {
 	message := make([]byte, 4096)
 	for {
 		n, from, err := conn.ReadFrom(message)
 		if err != nil {
 			return
+		}
+		if bytes.Contains(message[:n], []byte("silent")) {
+			continue
 		}
 		message[2] |= 0x80                  // an answer
 		message[3] = message[3]&0xf0 | 0x03 // of code NXDOMAIN
@@ -157,7 +191,21 @@ func clientOf(t *testing.T, baseURL string, trusted ...*site) *Client {
 
 func clientWith(t *testing.T, baseURL string, roots *x509.CertPool, timeout time.Duration) *Client {
 	t.Helper()
-	client := NewClient(baseURL, roots, Config{Timeout: timeout, UserAgent: "jupico-operator/test"})
+	config := Config{Timeout: timeout, UserAgent: "jupico-operator/test", Proxy: throughProxy}
+	client := NewClient(baseURL, roots, config)
+	t.Cleanup(client.CloseIdleConnections)
+	return client
+}
+
+// clientThrough returns a client that HTTPS_PROXY gives another proxy than theProxy.
+func clientThrough(t *testing.T, proxy, baseURL string, roots *x509.CertPool, timeout time.Duration) *Client {
+	t.Helper()
+	setProxy(t, map[string]string{"HTTPS_PROXY": proxy})
+	chosen, err := ProxyFromEnvironment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := NewClient(baseURL, roots, Config{Timeout: timeout, UserAgent: "jupico-operator/test", Proxy: chosen})
 	t.Cleanup(client.CloseIdleConnections)
 	return client
 }

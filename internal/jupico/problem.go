@@ -18,6 +18,12 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
+const (
+	brokenConnection    = "the connection broke before an answer came"
+	failedHandshake     = "the TLS handshake failed"
+	noClientCertificate = "the endpoint asks for a client certificate, which the operator does not have" // may cause both
+)
+
 // proxyError is the HTTP status with which a proxy refused to connect to the endpoint.
 type proxyError int
 
@@ -33,16 +39,30 @@ func refuseProxy(_ context.Context, _ *url.URL, _ *http.Request, response *http.
 // explain turns an error of the transport into an outcome. The detail is a text of this project: that of the error may
 // differ from check to check, as it holds port numbers, and it is not meant for users.
 func (c *Client) explain(err error) outcome.Result {
-	if proxy, ok := errors.AsType[proxyError](err); ok {
-		if proxy == http.StatusProxyAuthRequired {
-			return outcome.Result{Outcome: outcome.ProxyRefused, Detail: proxy.Error()}
+	if status, ok := errors.AsType[proxyError](err); ok {
+		result := outcome.Result{Detail: fmt.Sprintf("the proxy %s answered HTTP %d", c.proxy.Host, int(status))}
+		if status == http.StatusProxyAuthRequired {
+			result.Outcome = outcome.ProxyRefused
+		} else {
+			result.Outcome, result.AtProxy = outcome.Unreachable, true
 		}
-		return outcome.Result{Outcome: outcome.Unreachable, Detail: proxy.Error()}
+		return result
 	}
-	if detail := tlsProblem(err); detail != "" {
-		return outcome.Result{Outcome: outcome.TLSFailure, Detail: detail}
+	result := outcome.Result{Outcome: outcome.TLSFailure, Detail: tlsProblem(err)}
+	if result.Detail == "" {
+		result = outcome.Result{Outcome: outcome.Unreachable, Detail: c.networkProblem(err)}
 	}
-	return outcome.Result{Outcome: outcome.Unreachable, Detail: c.networkProblem(err)}
+	operation, _ := errors.AsType[*net.OpError](err)
+	switch {
+	case operation != nil && (operation.Op == connectToProxy || operation.Op == "socks connect"):
+		result.AtProxy, result.Detail = true, fmt.Sprintf("the proxy %s: %s", c.proxy.Host, result.Detail)
+	case c.asksForCertificate.Load() && (result.Detail == failedHandshake || result.Detail == brokenConnection):
+		// With TLS 1.3, the alert comes after the handshake, and a request that is on the way may keep it from being read.
+		result = outcome.Result{Outcome: outcome.TLSFailure, Detail: noClientCertificate}
+	case c.proxy != nil && result.Outcome == outcome.Unreachable:
+		result.Detail += ", by way of the proxy " + c.proxy.Host
+	}
+	return result
 }
 
 // tlsProblem is empty when the error is about neither the certificate nor the handshake.
@@ -58,9 +78,9 @@ func tlsProblem(err error) string {
 	case errors.As(err, new(*tls.CertificateVerificationError)):
 		return "the certificate could not be verified"
 	case errors.As(err, new(tls.RecordHeaderError)), errors.Is(err, http.ErrSchemeMismatch):
-		return "the endpoint does not speak TLS"
+		return "the server does not speak TLS"
 	case strings.Contains(err.Error(), "tls: "): // alerts, like most errors of crypto/tls, have no types
-		return "the TLS handshake failed"
+		return failedHandshake
 	default:
 		return ""
 	}
@@ -79,6 +99,6 @@ func (c *Client) networkProblem(err error) string {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "there is no route to the host"
 	default:
-		return "the connection broke before an answer came"
+		return brokenConnection
 	}
 }

@@ -202,7 +202,7 @@ func TestErrorsThatNoTestCanProvokeAreUnderstood(t *testing.T) {
 		{"anything else", errors.New("something"), broken},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
-			client := clientWith(t, productionURL, nil, 10*time.Second)
+			client := NewClient(productionURL, nil, Config{Timeout: 10 * time.Second})
 			wantResult(t, client.explain(tc.err), outcome.Unreachable, tc.detail)
 		})
 	}
@@ -315,7 +315,7 @@ func TestAPortWithoutTLSIsATLSFailure(t *testing.T) {
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			got := clientWith(t, speak(t, []byte(reply)), nil, patience).Check(t.Context(), parse(t, goodToken))
-			wantResult(t, got, outcome.TLSFailure, "the endpoint does not speak TLS")
+			wantResult(t, got, outcome.TLSFailure, "the server does not speak TLS")
 		})
 	}
 }

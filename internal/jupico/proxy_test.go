@@ -4,12 +4,18 @@
 package jupico
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
@@ -32,17 +38,20 @@ func TestAProxyThatRefusesIsToldFromTheEndpoint(t *testing.T) {
 		want     outcome.Outcome
 		detail   string
 	}{
-		{"because it wants credentials of its own", 407, outcome.ProxyRefused, "the proxy answered HTTP 407"},
-		{"because it may not connect there", 403, outcome.Unreachable, "the proxy answered HTTP 403"},
-		{"because it cannot connect there", 502, outcome.Unreachable, "the proxy answered HTTP 502"},
-		{"with the status of a rejection", 401, outcome.Unreachable, "the proxy answered HTTP 401"},
-		{"with a status of success that is no tunnel", 204, outcome.Unreachable, "the proxy answered HTTP 204"},
+		{"because it wants credentials of its own", 407, outcome.ProxyRefused, "answered HTTP 407"},
+		{"because it may not connect there", 403, outcome.Unreachable, "answered HTTP 403"},
+		{"because it cannot connect there", 502, outcome.Unreachable, "answered HTTP 502"},
+		{"with the status of a rejection", 401, outcome.Unreachable, "answered HTTP 401"},
+		{"with a status of success that is no tunnel", 204, outcome.Unreachable, "answered HTTP 204"},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
 			asked := make(chan struct{}, 1)
 			theProxy.on(t, "platform.jupico.com:443", answering(asked, tc.status))
 			got := clientWith(t, productionURL, nil, patience).Check(t.Context(), parse(t, goodToken))
-			wantResult(t, got, tc.want, tc.detail)
+			wantResult(t, got, tc.want, "the proxy "+theProxyHost+" "+tc.detail)
+			if isOther := tc.want == outcome.Unreachable; got.AtProxy != isOther {
+				t.Errorf("it is the proxy that is out of reach: %t", got.AtProxy)
+			}
 			if len(asked) != 1 {
 				t.Error("the proxy was not asked")
 			}
@@ -53,7 +62,7 @@ func TestAProxyThatRefusesIsToldFromTheEndpoint(t *testing.T) {
 func TestAProxyThatHangsUpIsUnreachable(t *testing.T) {
 	theProxy.on(t, "platform.jupico.com:443", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	got := clientWith(t, productionURL, nil, patience).Check(t.Context(), parse(t, goodToken))
-	wantResult(t, got, outcome.Unreachable, broken)
+	wantResult(t, got, outcome.Unreachable, broken+", by way of the proxy "+theProxyHost)
 }
 
 func TestACheckGoesThroughAProxyThatSeesNothingOfIt(t *testing.T) {
@@ -81,6 +90,114 @@ func TestACertificateIsVerifiedThroughAProxyToo(t *testing.T) {
 	wantResult(t, got, outcome.TLSFailure, "the certificate is for another host name")
 	if n := emulator.Requests(); n != 0 {
 		t.Errorf("the endpoint received %d requests", n)
+	}
+}
+
+func TestAProxyThatCannotBeReachedIsNamedWithoutItsUser(t *testing.T) {
+	refusing := listen(t, func(conn net.Conn) {
+		_, _ = conn.Read(make([]byte, 512))
+		_, _ = conn.Write([]byte{5, 0}) // SOCKS 5, no authentication
+		_, _ = conn.Read(make([]byte, 512))
+		_, _ = conn.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0}) // not allowed
+	})
+	silent := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	const short = 50 * time.Millisecond
+	for _, tc := range []struct {
+		sentence, scheme, host string
+		timeout                time.Duration
+		detail                 string // with %s for the host
+		isReached              bool
+	}{
+		{"because it is down", "http", closedHost(t), patience, "the proxy %s: the connection was refused", false},
+		{"because its name is unknown", "http", "proxy.invalid:3128", patience, "the proxy %s: the host name could not be resolved", false},
+		{"because its name servers are silent", "http", "silent.invalid:3128", short, "the proxy %s: no answer within 50ms", false},
+		{"over TLS, because it is down", "https", closedHost(t), patience, "the proxy %s: the connection was refused", false},
+		{"over TLS, because its name is unknown", "https", "proxy.invalid:3128", patience, "the proxy %s: the host name could not be resolved", false},
+		{"over SOCKS, because it is down", "socks5", closedHost(t), patience, "the proxy %s: the connection was refused", false},
+		{"over SOCKS, because it refuses", "socks5", strings.TrimPrefix(refusing, "https://"), patience, "the proxy %s: " + broken, false},
+		{"though its port is open", "http", strings.TrimPrefix(silent, "https://"), short, "no answer within 50ms, by way of the proxy %s", true},
+		{"over TLS, though its port is open", "https", strings.TrimPrefix(silent, "https://"), short, "no answer within 50ms, by way of the proxy %s", true},
+		{"over SOCKS, though its port is open", "socks5", strings.TrimPrefix(silent, "https://"), short, "no answer within 50ms, by way of the proxy %s", true},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			proxy := tc.scheme + "://svc:hunter2@" + tc.host
+			got := clientThrough(t, proxy, productionURL, nil, tc.timeout).Check(t.Context(), parse(t, goodToken))
+			wantResult(t, got, outcome.Unreachable, fmt.Sprintf(tc.detail, tc.host))
+			if got.AtProxy == tc.isReached {
+				t.Errorf("it is the proxy that is out of reach: %t", got.AtProxy)
+			}
+		})
+	}
+}
+
+// closedHost returns a host and port where nobody listens: the near end of a connection, so that nobody else can either.
+func closedHost(t *testing.T) string {
+	t.Helper()
+	open, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Dial("tcp", open.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = open.Close(), taken.Close() })
+	return taken.LocalAddr().String()
+}
+
+func TestAProxyIsVerifiedByTheSystemAndTheEndpointByItsBundle(t *testing.T) {
+	const untrusted = "the certificate is signed by an authority that is not trusted here"
+	emulator, s := emulate(t)
+	theProxy.on(t, "platform.jupico.com:443", func(w http.ResponseWriter, _ *http.Request) { tunnel(w, s.host) })
+	issue := func(ca *jupicotest.CA, host string) *tls.Config {
+		certificate, err := ca.Issue(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return jupicotest.ServerTLS(certificate)
+	}
+	outdated := issue(systemCA, "127.0.0.1")
+	outdated.MinVersion, outdated.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	demanding := issue(systemCA, "127.0.0.1")
+	demanding.ClientAuth, demanding.MaxVersion = tls.RequireAnyClientCert, tls.VersionTLS12
+	for _, tc := range []struct {
+		sentence string
+		proxy    *tls.Config // nil: it does not speak TLS
+		roots    *x509.CertPool
+		want     outcome.Outcome
+		detail   string // with %s for the proxy
+	}{
+		{"when both are good", issue(systemCA, "127.0.0.1"), trusting(s), outcome.Accepted, "HTTP 200"},
+		{"when the bundle vouches for the proxy too", issue(s.ca, "127.0.0.1"), trusting(s), outcome.TLSFailure, "the proxy %s: " + untrusted},
+		{"when the proxy's is for another name", issue(systemCA, "proxy.example"), trusting(s), outcome.TLSFailure,
+			"the proxy %s: the certificate is for another host name"},
+		{"when the proxy does not speak TLS", nil, trusting(s), outcome.TLSFailure, "the proxy %s: the server does not speak TLS"},
+		{"when the proxy speaks an old TLS", outdated, trusting(s), outcome.TLSFailure, "the proxy %s: the TLS handshake failed"},
+		{"when the proxy asks for a certificate", demanding, trusting(s), outcome.TLSFailure, "the proxy %s: the TLS handshake failed"},
+		{"when the system does not vouch for the endpoint", issue(systemCA, "127.0.0.1"), nil, outcome.TLSFailure, untrusted},
+		{"when the bundle does not vouch for the endpoint", issue(systemCA, "127.0.0.1"), x509.NewCertPool(), outcome.TLSFailure, untrusted},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			server := httptest.NewUnstartedServer(theProxy)
+			server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes fail on purpose
+			if server.TLS = tc.proxy; tc.proxy == nil {
+				server.Start()
+			} else {
+				server.StartTLS()
+			}
+			t.Cleanup(server.Close)
+			host := server.Listener.Addr().String()
+			client := clientThrough(t, "https://svc:hunter2@"+host, productionURL, tc.roots, patience)
+			got := client.Check(t.Context(), parse(t, goodToken))
+			isProxys := strings.Contains(tc.detail, "%s")
+			wantResult(t, got, tc.want, strings.ReplaceAll(tc.detail, "%s", host))
+			if got.AtProxy != isProxys {
+				t.Errorf("it is the proxy's fault: %t", got.AtProxy)
+			}
+		})
+	}
+	if n := emulator.Requests(); n != 1 {
+		t.Errorf("the endpoint received %d requests, want that of the good one", n)
 	}
 }
 

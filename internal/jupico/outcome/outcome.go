@@ -104,8 +104,8 @@ var table = map[Outcome]row{
 
 	TLSFailure: {
 		class: Transient,
-		message: "No trusted connection to %s%s. Correct its certificate, or give the authority that signed it in " +
-			"spec.endpoint.",
+		message: "No trusted connection to %s%s. If its certificate is at fault, correct that, or give the authority that " +
+			"signed it in spec.endpoint.",
 	},
 	RateLimited: {
 		class:   Transient,
@@ -151,6 +151,7 @@ type Result struct {
 	// Detail is a short phrase, such as "HTTP 401 auth_invalid_api_token". It is made of words in this project's code and
 	// of a status, never of a text that was received.
 	Detail     string
+	AtProxy    bool          // the proxy failed, so that nothing is known of the endpoint
 	RetryAfter time.Duration // how long the API asked not to be sent requests; 0: it did not ask
 	Duration   time.Duration // of the request; 0: nothing was sent
 	Attempts   int           // how often the request was sent, at most twice
