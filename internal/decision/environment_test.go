@@ -162,12 +162,13 @@ func TestAProxyThatFailsIsExplainedInstead(t *testing.T) {
 			w.writeSource("good")
 			w.expectReady("False/" + string(o))
 			message := w.message(v1alpha1.ConditionReady)
-			for _, part := range []string{w.endpoint().URL + " cannot be asked (" + detail + ").", "HTTPS_PROXY"} {
+			for _, part := range []string{w.endpoint().URL + " cannot be asked (" + detail + ").", "HTTPS_PROXY of the operator."} {
 				if !strings.Contains(message, part) {
 					t.Errorf("%s: %q does not contain %q", name, message, part)
 				}
 			}
-			if strings.Contains(message, "allow-listed") || strings.Contains(message, "spec.endpoint") {
+			if strings.Contains(message, "allow-listed") || strings.Contains(message, "spec.endpoint") ||
+				strings.Contains(message, "SSL_CERT_FILE") != (o == outcome.TLSFailure) {
 				t.Errorf("%s: %q blames the endpoint", name, message)
 			}
 		}

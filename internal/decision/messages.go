@@ -187,8 +187,12 @@ func (s *view) unprovenMessage(result outcome.Outcome) string {
 // noEvidence says what came instead of evidence, and what to do about it.
 func (s *view) noEvidence(result outcome.Result) string {
 	if result.AtProxy {
-		return fmt.Sprintf("%s cannot be asked (%s). See the proxy, and HTTPS_PROXY of the operator; an https:// proxy is "+
-			"verified by the authorities of the system, or of SSL_CERT_FILE.", s.Endpoint.URL, result.Detail)
+		message := fmt.Sprintf("%s cannot be asked (%s). See the proxy, and HTTPS_PROXY of the operator.",
+			s.Endpoint.URL, result.Detail)
+		if result.Outcome == outcome.TLSFailure {
+			message += " Its certificate is verified by the authorities of the system, or of SSL_CERT_FILE."
+		}
+		return message
 	}
 	message := result.Outcome.Message(s.Endpoint.URL, result.Detail)
 	if hint := environmentOf(s.Resource.Spec.Environment).hint; result.Outcome == outcome.Unreachable && hint != "" {

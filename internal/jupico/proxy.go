@@ -83,8 +83,8 @@ func checkNoProxy(list string) error {
 		entry = strings.TrimSpace(entry)
 		_, _, err := net.ParseCIDR(entry)
 		if err != nil && strings.ContainsAny(entry, "/@ \t\r\n") {
-			return fmt.Errorf("entry %d is none; the list has hosts, domains, addresses and networks such as 10.0.0.0/8, "+
-				"with commas between them", i+1)
+			return fmt.Errorf("entry %d is not a host, a domain, an address or a network such as 10.0.0.0/8; between entries "+
+				"there are commas", i+1)
 		}
 	}
 	return nil

@@ -101,7 +101,7 @@ func TestAProxyThatCannotBeReachedIsNamedWithoutItsUser(t *testing.T) {
 		_, _ = conn.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0}) // not allowed
 	})
 	silent := listen(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
-	const short = 50 * time.Millisecond
+	const short = 300 * time.Millisecond // in which a port on loopback is connected to
 	for _, tc := range []struct {
 		sentence, scheme, host string
 		timeout                time.Duration
@@ -110,14 +110,14 @@ func TestAProxyThatCannotBeReachedIsNamedWithoutItsUser(t *testing.T) {
 	}{
 		{"because it is down", "http", closedHost(t), patience, "the proxy %s: the connection was refused", false},
 		{"because its name is unknown", "http", "proxy.invalid:3128", patience, "the proxy %s: the host name could not be resolved", false},
-		{"because its name servers are silent", "http", "silent.invalid:3128", short, "the proxy %s: no answer within 50ms", false},
+		{"because its name servers are silent", "http", "silent.invalid:3128", short, "the proxy %s: no answer within 300ms", false},
 		{"over TLS, because it is down", "https", closedHost(t), patience, "the proxy %s: the connection was refused", false},
 		{"over TLS, because its name is unknown", "https", "proxy.invalid:3128", patience, "the proxy %s: the host name could not be resolved", false},
 		{"over SOCKS, because it is down", "socks5", closedHost(t), patience, "the proxy %s: the connection was refused", false},
 		{"over SOCKS, because it refuses", "socks5", strings.TrimPrefix(refusing, "https://"), patience, "the proxy %s: " + broken, false},
-		{"though its port is open", "http", strings.TrimPrefix(silent, "https://"), short, "no answer within 50ms, by way of the proxy %s", true},
-		{"over TLS, though its port is open", "https", strings.TrimPrefix(silent, "https://"), short, "no answer within 50ms, by way of the proxy %s", true},
-		{"over SOCKS, though its port is open", "socks5", strings.TrimPrefix(silent, "https://"), short, "no answer within 50ms, by way of the proxy %s", true},
+		{"though its port is open", "http", strings.TrimPrefix(silent, "https://"), short, "no answer within 300ms, by way of the proxy %s", true},
+		{"over TLS, though its port is open", "https", strings.TrimPrefix(silent, "https://"), short, "no answer within 300ms, by way of the proxy %s", true},
+		{"over SOCKS, though its port is open", "socks5", strings.TrimPrefix(silent, "https://"), short, "no answer within 300ms, by way of the proxy %s", true},
 	} {
 		t.Run(tc.sentence, func(t *testing.T) {
 			proxy := tc.scheme + "://svc:hunter2@" + tc.host

@@ -70,7 +70,7 @@ func parseBlock(text string) (*x509.Certificate, error) {
 	case end.Match(rest):
 		return nil, errors.New("is followed by an END line without a BEGIN line")
 	case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-		return nil, errors.New("is a private key: take it out, and take it for known to others")
+		return nil, errors.New("is a private key, which others may know by now: take it out")
 	case block.Type != "CERTIFICATE":
 		return nil, errors.New("is not a CERTIFICATE: take it out, or convert it")
 	}

@@ -101,7 +101,7 @@ func TestABundleWithABadBlockIsRefusedByNumber(t *testing.T) {
 		{"with the line ends of an old Mac", strings.ReplaceAll(good, "\n", "\r") + "\n" + bad, "block 1 of 2 is damaged"},
 		{"that is indented", good + strings.ReplaceAll(bad, "\n", "\n  "), "block 2 of 2 is damaged"},
 		{"that is a private key", good + block("RSA PRIVATE KEY", certificate.Raw),
-			"block 2 of 2 is a private key: take it out, and take it for known to others"},
+			"block 2 of 2 is a private key, which others may know by now: take it out"},
 		{"that is another thing", block("CERTIFICATE REQUEST", certificate.Raw) + good,
 			"block 1 of 2 is not a CERTIFICATE: take it out, or convert it"},
 		{"with something behind the certificate", good + block("CERTIFICATE", append(certificate.Raw, 0)),
