@@ -39,7 +39,7 @@ func TestAnEndpointThatDemandsAClientCertificateIsSaidTo(t *testing.T) {
 			{"with one of an authority", tls.RequireAndVerifyClientCert, nil, outcome.TLSFailure, wantsCertificate},
 			{"and hangs up without one", tls.RequestClientCert, hangUp, outcome.TLSFailure, wantsCertificate},
 			{"and says so in a page", tls.RequestClientCert, answer(400, "text/html", page),
-				outcome.UnexpectedResponse, "HTTP 400 with an HTML page; " + wantsCertificate},
+				outcome.UnexpectedResponse, "HTTP 400 with HTML or XML; " + wantsCertificate},
 			{"and forbids the rest", tls.RequestClientCert, answer(403, "text/plain", "no"),
 				outcome.Forbidden, "HTTP 403; " + wantsCertificate},
 			{"but does without", tls.VerifyClientCertIfGiven, answer(200, "application/json", "{}"), outcome.Accepted, "HTTP 200"},

@@ -85,14 +85,7 @@ func (c *Client) Check(ctx context.Context, token credential.Token) outcome.Resu
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	response, isReused, err := c.send(ctx, token)
-	attempts := 1
-	if err != nil && isReused && ctx.Err() == nil {
-		// A server may close a kept connection at any time. If it closed one, it has likely closed the others too.
-		c.transport.CloseIdleConnections()
-		response, _, err = c.send(ctx, token)
-		attempts++
-	}
+	response, attempts, err := c.send(ctx, token)
 	now := time.Now()
 	result := outcome.Classify(response, now)
 	if err != nil {
@@ -117,22 +110,26 @@ func (c *Client) Check(ctx context.Context, token credential.Token) outcome.Resu
 // CloseIdleConnections closes the connections that are kept for later checks.
 func (c *Client) CloseIdleConnections() { c.transport.CloseIdleConnections() }
 
-// send makes one attempt. It reports whether that was on a connection which was kept from an earlier check.
-func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Response, isReused bool, _ error) {
+// send sends the request, and reports how often it was sent: the transport repeats it after it found a kept connection
+// closed. If one was closed, the others likely were too, so the second attempt gets a new one, and is the last.
+func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Response, attempts int, _ error) {
 	var isConnected atomic.Bool
 	trace := &httptrace.ClientTrace{
+		GetConn: func(string) {
+			if attempts++; attempts > 1 {
+				c.transport.CloseIdleConnections()
+			}
+		},
 		ConnectDone: func(_, _ string, err error) {
 			if err == nil {
 				isConnected.Store(true)
 			}
 		},
-		GotConn: func(conn httptrace.GotConnInfo) { isReused = conn.Reused; isConnected.Store(true) },
+		GotConn: func(httptrace.GotConnInfo) { isConnected.Store(true) },
 	}
-	// A body that cannot be read twice keeps the transport from repeating the request by itself, without bound.
-	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, c.status,
-		io.MultiReader())
+	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodGet, c.status, nil)
 	if err != nil {
-		return outcome.Response{}, false, err
+		return outcome.Response{}, 0, err
 	}
 	request.Header.Set("Authorization", token.Authorization())
 	request.Header.Set("Content-Type", "application/json") // the API demands it even for a GET
@@ -142,7 +139,7 @@ func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Re
 		if c.proxy != nil && !isConnected.Load() { // which a timeout does not say by itself
 			err = &net.OpError{Op: connectToProxy, Err: err}
 		}
-		return outcome.Response{}, isReused, err
+		return outcome.Response{}, attempts, err
 	}
 	defer func() { _ = response.Body.Close() }()
 	received := outcome.Response{
@@ -152,8 +149,8 @@ func (c *Client) send(ctx context.Context, token credential.Token) (_ outcome.Re
 		Challenges:  response.Header.Values("WWW-Authenticate"),
 	}
 	if received.Status == http.StatusSwitchingProtocols {
-		return received, false, nil // no body follows, but whatever the server likes
+		return received, attempts, nil // no body follows, but whatever the server likes
 	}
 	received.Body, err = io.ReadAll(io.LimitReader(response.Body, outcome.MaxBody+1))
-	return received, false, err
+	return received, attempts, err
 }
