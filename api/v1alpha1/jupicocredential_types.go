@@ -286,6 +286,7 @@ type JupicoCredentialStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime.getFullYear() >= 0)",message="lastTransitionTime must be a time"
 	// +patchStrategy=merge
 	// +patchMergeKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty" patchStrategy:"merge" patchMergeKey:"type"`
@@ -311,10 +312,12 @@ type JupicoCredentialStatus struct {
 
 	// lastCheckTime is when the last check ended.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
 	LastCheckTime *metav1.Time `json:"lastCheckTime,omitempty"`
 
 	// nextCheckTime is when the next check is due. It is empty if none is planned.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
 	NextCheckTime *metav1.Time `json:"nextCheckTime,omitempty"`
 
 	// lastHandledCheckRequest is the value of the annotation credentials.jupico.dev/check-requested-at for which the
@@ -349,14 +352,17 @@ type CheckRecord struct {
 
 	// lastCheckTime is when the last check ended.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
 	LastCheckTime *metav1.Time `json:"lastCheckTime,omitempty"`
 
 	// nextCheckTime is when the next check is due.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
 	NextCheckTime *metav1.Time `json:"nextCheckTime,omitempty"`
 
 	// lastAcceptedTime is when the API last accepted the token.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
 	LastAcceptedTime *metav1.Time `json:"lastAcceptedTime,omitempty"`
 
 	// lastRejected is the last rejection. It stays after the token is accepted again, as the trace of a problem.
@@ -368,6 +374,7 @@ type CheckRecord struct {
 type Rejection struct {
 	// time of the rejection.
 	// +required
+	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
 	Time metav1.Time `json:"time,omitzero"`
 
 	// reason of the rejection: Rejected, UserInactive or AccountInactive.
@@ -433,6 +440,7 @@ type TargetStatus struct {
 
 	// updatedTime is when the operator last wrote the Secret.
 	// +optional
+	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
 	UpdatedTime *metav1.Time `json:"updatedTime,omitempty"`
 }
 
