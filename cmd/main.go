@@ -12,15 +12,15 @@ import (
 	"os"
 	"time"
 
-	"github.com/go-logr/logr"
-	uberzap "go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	_ "golang.org/x/crypto/x509roots/fallback" // the image holds the program alone, and no certificates of a system
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -41,7 +41,7 @@ func main() {
 	var logging zap.Options
 	logging.BindFlags(flag.CommandLine)
 	flag.Parse()
-	ctrl.SetLogger(newLogger(&logging))
+	ctrl.SetLogger(options.NewLogger(&logging))
 
 	if err := opts.Validate(); err != nil {
 		fmt.Fprintf(os.Stderr, "Some flags cannot be used:\n%v\nSee --help.\n", err)
@@ -53,30 +53,21 @@ func main() {
 	}
 }
 
-// mostVerbose is the most verbose level that --zap-log-level can set. One level further, client-go logs the bodies of
-// requests and responses, which hold the values of Secrets.
-const mostVerbose = zapcore.Level(-7)
-
-// newLogger returns a logger that writes every line. The library drops lines with the same message when there are more
-// than 100 a second, but not at a verbose level. So it gets the most verbose one, and a filter keeps to what flags say.
-func newLogger(options *zap.Options) logr.Logger {
-	level := zapcore.InfoLevel
-	switch {
-	case options.Level != nil:
-		level = max(zapcore.LevelOf(options.Level), mostVerbose)
-	case options.Development:
-		level = zapcore.DebugLevel
-	}
-	return zap.New(zap.UseFlagOptions(options), zap.Level(mostVerbose), zap.RawZapOpts(uberzap.IncreaseLevel(level)))
-}
-
 // run wires the parts together and works until the context ends.
 func run(ctx context.Context, opts *options.Options) error {
 	proxy, err := jupico.ProxyFromEnvironment()
 	if err != nil {
 		return err
 	}
-	manager, err := newManager(opts)
+	kubernetes, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("found no cluster to work in; outside of a pod, give --kubeconfig: %w", err)
+	}
+	kubernetes.QPS, kubernetes.Burst = float32(opts.KubeAPIQPS), opts.KubeAPIBurst
+	if err := waitForAPI(ctx, kubernetes); err != nil || ctx.Err() != nil {
+		return err
+	}
+	manager, err := newManager(kubernetes, opts)
 	if err != nil {
 		return err
 	}
@@ -95,6 +86,7 @@ func run(ctx context.Context, opts *options.Options) error {
 	if err := controller.SetUp(ctx, manager, controller.Options{
 		MaxConcurrentReconciles: opts.MaxConcurrentReconciles,
 		Namespaces:              opts.Namespaces,
+		ProbeAddress:            opts.HealthProbeBindAddress,
 		Checker:                 checks,
 		Clock:                   clock.RealClock{},
 		Metrics:                 metrics.Registry,
@@ -105,13 +97,48 @@ func run(ctx context.Context, opts *options.Options) error {
 	return manager.Start(ctx)
 }
 
-func newManager(opts *options.Options) (ctrl.Manager, error) {
-	kubernetes, err := ctrl.GetConfig()
-	if err != nil {
-		return nil, fmt.Errorf("found no cluster to work in; outside of a pod, give --kubeconfig: %w", err)
-	}
-	kubernetes.QPS, kubernetes.Burst = float32(opts.KubeAPIQPS), opts.KubeAPIBurst
+// The waits for the API server at the start.
+const (
+	patience      = 30 * time.Second
+	answerTimeout = 5 * time.Second
+	retryInterval = 2 * time.Second
+)
 
+// waitForAPI returns when the API server knows the kind JupicoCredential, or says why it does not.
+func waitForAPI(ctx context.Context, kubernetes *rest.Config) error {
+	client, err := discovery.NewDiscoveryClientForConfig(kubernetes)
+	if err != nil {
+		return err
+	}
+	var problem error
+	err = wait.PollUntilContextTimeout(ctx, retryInterval, patience, true, func(ctx context.Context) (bool, error) {
+		attempt, cancel := context.WithTimeout(ctx, answerTimeout)
+		defer cancel()
+		path := "/apis/" + v1alpha1.GroupVersion.String()
+		err := client.RESTClient().Get().AbsPath(path).Do(attempt).Error()
+		if ctx.Err() != nil {
+			return false, nil // and the problem stays that of the last attempt
+		}
+		problem = err
+		if err == nil || apierrors.IsNotFound(err) {
+			return true, nil
+		}
+		ctrl.Log.WithName("setup").Info("Could not ask the API server, tries again", "url", kubernetes.Host,
+			"problem", err.Error())
+		return false, nil
+	})
+	switch {
+	case apierrors.IsNotFound(problem):
+		return fmt.Errorf("the API server at %s does not know JupicoCredentials: install their CRD with 'make install', "+
+			"or with crds.yaml of the release", kubernetes.Host)
+	case err != nil && ctx.Err() == nil:
+		return fmt.Errorf("the API server at %s could not be asked for %s: is it running, and is it the right one? %w",
+			kubernetes.Host, patience, problem)
+	}
+	return nil
+}
+
+func newManager(kubernetes *rest.Config, opts *options.Options) (ctrl.Manager, error) {
 	scheme := runtime.NewScheme()
 	// Of Kubernetes' own kinds, only those that the operator writes: each group costs memory.
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
@@ -122,15 +149,16 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 		SecureServing: opts.MetricsSecure,
 		CertDir:       opts.MetricsCertDir,
 	}
+	serving.FilterProvider = controller.OpenMetricsFilter
 	if opts.MetricsSecure {
 		serving.FilterProvider = controller.MetricsFilter
 	}
 	manager, err := ctrl.NewManager(kubernetes, ctrl.Options{
 		Scheme:                        scheme,
-		Cache:                         controller.CacheOptions(opts.Namespaces),
+		Cache:                         controller.CacheOptions(),
 		Client:                        controller.ClientOptions(),
 		Metrics:                       serving,
-		HealthProbeBindAddress:        opts.HealthProbeBindAddress,
+		HealthProbeBindAddress:        "0", // the controller serves them
 		PprofBindAddress:              opts.ProfilingAddress(),
 		LeaderElection:                opts.LeaderElect,
 		LeaderElectionID:              "jupico-operator.credentials.jupico.dev",
@@ -144,5 +172,5 @@ func newManager(opts *options.Options) (ctrl.Manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("could not set up the manager: %w", err)
 	}
-	return manager, manager.AddReadyzCheck("readyz", healthz.Ping)
+	return manager, nil
 }

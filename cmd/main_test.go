@@ -5,21 +5,20 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/x509"
-	"encoding/base64"
-	"flag"
-	"io"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
-	"github.com/go-logr/logr"
-	"go.uber.org/zap/zapcore"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/jupico-operator/jupico-operator/internal/options"
@@ -34,87 +33,79 @@ func TestTheProgramBringsCertificatesForAnImageThatHasNone(t *testing.T) {
 	x509.SetFallbackRoots(x509.NewCertPool()) // panics where there are some already
 }
 
-// loggerOf is the logger that command-line arguments ask for.
-func loggerOf(t *testing.T, output io.Writer, arguments ...string) logr.Logger {
-	t.Helper()
-	options := zap.Options{DestWriter: output}
-	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
-	options.BindFlags(flags)
-	if err := flags.Parse(arguments); err != nil {
-		t.Fatal(err)
-	}
-	return newLogger(&options)
+// answers is an API server that gives one answer after another, and then the last one for ever. 0 stands for none.
+type answers struct {
+	codes []int
+	asked int
 }
 
-func TestEachLogLineIsWritten(t *testing.T) {
-	var output bytes.Buffer
-	log := loggerOf(t, &output)
-	const many = 200 // the library's usual logger writes a hundred of them
-	for range many {
-		log.Info("Changed state", "namespace", "shop", "name", "payments")
+func (a *answers) RoundTrip(request *http.Request) (*http.Response, error) {
+	code := a.codes[min(a.asked, len(a.codes)-1)]
+	a.asked++
+	if code == 0 {
+		return nil, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}
 	}
-	const line = `"msg":"Changed state","namespace":"shop","name":"payments"}` + "\n"
-	if written := strings.Count(output.String(), line); written != many {
-		t.Errorf("%d lines were written, want %d", written, many)
+	if code == hangs {
+		<-request.Context().Done()
+		return nil, request.Context().Err()
 	}
+	answer := httptest.NewRecorder()
+	answer.WriteHeader(code)
+	return answer.Result(), nil
 }
 
-func TestTheLogIsAsVerboseAsTheFlagsAskButNeverMoreThanSeven(t *testing.T) {
+const hangs = -1
+
+func TestAtItsStartTheProcessWaitsForTheAPIServerButNotForEver(t *testing.T) {
+	var log bytes.Buffer
+	ctrl.SetLogger(zap.New(zap.WriteTo(&log)))
+	const lasting = "could not be asked for 30s"
 	for _, test := range []struct {
-		arguments string
-		verbosity int
+		sentence string
+		codes    []int
+		want     string
+		after    time.Duration
 	}{
-		{"", 0},
-		{"--zap-devel", 1},
-		{"--zap-devel --zap-log-level=info", 0},
-		{"--zap-log-level=debug", 1},
-		{"--zap-log-level=7", 7},
-		{"--zap-log-level=8", 7},
-		{"--zap-log-level=10", 7},
+		{"it answers", []int{http.StatusOK}, "", 0},
+		{"nothing listens for a while", []int{0, 0, 0, http.StatusOK}, "", 3 * retryInterval},
+		{"it is only starting", []int{http.StatusServiceUnavailable, http.StatusInternalServerError, http.StatusOK}, "", 0},
+		{"it does not answer at first", []int{hangs, http.StatusOK}, "", answerTimeout},
+		{"nothing ever listens", []int{0}, lasting, patience},
+		{"it never answers", []int{hangs}, lasting, patience},
+		{"it knows nobody", []int{http.StatusUnauthorized}, lasting, patience},
+		{"the CRD is not installed", []int{0, http.StatusNotFound}, "install their CRD with 'make install'", retryInterval},
 	} {
-		log := loggerOf(t, io.Discard, strings.Fields(test.arguments)...)
-		if !log.V(test.verbosity).Enabled() || log.V(test.verbosity+1).Enabled() {
-			t.Errorf("with %q the log's verbosity is not %d", test.arguments, test.verbosity)
-		}
-	}
-	if loggerOf(t, io.Discard, "--zap-log-level=error").Enabled() {
-		t.Error("with --zap-log-level=error the log tells more than errors")
+		t.Run(test.sentence, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				log.Reset()
+				began := time.Now()
+				err := waitForAPI(t.Context(), &rest.Config{Host: "https://api.example", Transport: &answers{codes: test.codes}})
+				if got := fmt.Sprint(err); (err == nil) != (test.want == "") || !strings.Contains(got, test.want) {
+					t.Errorf("it ended with %v, want %q", err, test.want)
+				}
+				if took := time.Since(began); took < test.after || took > test.after+10*time.Second {
+					t.Errorf("it took %s, want %s", took, test.after)
+				}
+				if test.codes[0] != http.StatusOK && !strings.Contains(log.String(), "Could not ask the API server") {
+					t.Errorf("the log says nothing of it: %s", &log)
+				}
+			})
+		})
 	}
 }
 
-func TestNoLevelLogsTheBodyOfARequest(t *testing.T) {
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		if _, err := io.Copy(w, r.Body); err != nil {
+func TestAProcessThatWaitsForTheAPIServerEndsWhenItIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		if err := waitForAPI(ctx, &rest.Config{Host: "https://api.example", Transport: &answers{codes: []int{hangs}}}); err != nil {
 			t.Error(err)
 		}
-	}))
-	defer server.Close()
-	config := &rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json"}}
-	client, err := corev1client.NewForConfig(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	password := []byte("a-canary")
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "source"}, Data: map[string][]byte{"password": password}}
-
-	var usual, ours bytes.Buffer
-	for _, log := range []logr.Logger{
-		zap.New(zap.WriteTo(&usual), zap.Level(zapcore.Level(-10))), // shows that there is something to hide
-		loggerOf(t, &ours, "--zap-log-level=10"),
-	} {
-		ctx := logr.NewContext(t.Context(), log)
-		if _, err := client.Secrets("shop").Create(ctx, secret, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it ended after %s, want at once", took)
 		}
-	}
-	encoded := base64.StdEncoding.EncodeToString(password)
-	if !strings.Contains(usual.String(), encoded) {
-		t.Errorf("the library's logger does not write the password either: %s", &usual)
-	}
-	if strings.Contains(ours.String(), encoded) {
-		t.Errorf("the log holds the password: %s", &ours)
-	}
+	})
 }
 
 func TestAProxyThatCannotBeUsedKeepsTheOperatorFromStarting(t *testing.T) {

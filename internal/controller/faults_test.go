@@ -436,7 +436,7 @@ func (emptyCache) List(context.Context, client.ObjectList, ...client.ListOption)
 
 // unwatched is a watch that shows nothing.
 func unwatched() *objectwatch.Watch {
-	return objectwatch.New(emptyCache{}, objectwatch.IndexSecrets, nil, nil, isNews)
+	return objectwatch.New(emptyCache{}, objectwatch.IndexSecrets, nil, "", isNews, nil)
 }
 
 func compiled(r *v1alpha1.JupicoCredential) *render.Templates {

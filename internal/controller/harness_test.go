@@ -17,7 +17,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	gomegatypes "github.com/onsi/gomega/types"
-	"go.uber.org/zap/zapcore"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
@@ -32,11 +31,6 @@ import (
 
 // soon is how long a test waits for what takes milliseconds, on a machine that is busy.
 const soon = 15 * time.Second
-
-// verbosest lets every message through, however verbose.
-type verbosest struct{}
-
-func (verbosest) Enabled(zapcore.Level) bool { return true }
 
 func (p *emulatorPool) allowed() []string {
 	urls := make([]string, 0, emulatorPoolSize+1)

@@ -50,19 +50,24 @@ var (
 		"Of a resource with two credentials: 1 when the condition Redundant is True, else 0.", ofResource, nil)
 	overdueGauge = prometheus.NewDesc("jupico_overdue_resources",
 		"Resources, not suspended, whose next check should have begun more than a minute ago.", nil, nil)
+	watchedGauge = prometheus.NewDesc("jupico_namespace_watched",
+		"1 while the operator sees what changes in a namespace, 0 while it cannot, for want of rights there; without "+
+			"a namespace: in all.", []string{"namespace"}, nil)
+	undecodableGauge = prometheus.NewDesc("jupico_resource_undecodable",
+		"1 for a resource that is left out, since what is stored of it cannot be decoded.", ofResource, nil)
 )
 
 // metrics counts checks as they are made, and reads the state of all resources when it is scraped.
 type metrics struct {
-	cache     client.Reader
-	clock     clock.PassiveClock
-	checks    *prometheus.CounterVec
-	durations prometheus.Histogram
+	namespaces []*namespace
+	clock      clock.PassiveClock
+	checks     *prometheus.CounterVec
+	durations  prometheus.Histogram
 }
 
-func newMetrics(cache client.Reader, clock clock.PassiveClock) *metrics {
+func newMetrics(clock clock.PassiveClock, namespaces ...*namespace) *metrics {
 	return &metrics{
-		cache: cache, clock: clock,
+		namespaces: namespaces, clock: clock,
 		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "jupico_checks_total",
 			Help: "Checks of a token, by the environment that it belongs to and by outcome.",
@@ -94,6 +99,7 @@ func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
 	m.durations.Describe(descriptions)
 	for _, gauge := range []*prometheus.Desc{
 		acceptedGauge, lastAcceptedGauge, activeGauge, readyGauge, staleGauge, failedOverGauge, redundantGauge, overdueGauge,
+		watchedGauge, undecodableGauge,
 	} {
 		descriptions <- gauge
 	}
@@ -103,21 +109,43 @@ func (m *metrics) Describe(descriptions chan<- *prometheus.Desc) {
 func (m *metrics) Collect(samples chan<- prometheus.Metric) {
 	m.checks.Collect(samples)
 	m.durations.Collect(samples)
-	resources, err := list(context.Background(), m.cache)
-	if err != nil {
-		return // no samples, rather than those of no resources
+	overdue, isKnown := 0.0, false
+	for _, n := range m.namespaces {
+		samples <- gauge(watchedGauge, oneIf(n.problem() == ""), n.name)
+		for _, name := range n.leftOut() {
+			samples <- gauge(undecodableGauge, 1, name.Namespace, name.Name)
+		}
+		resources, err := list(context.Background(), n.resources)
+		if err != nil {
+			continue // no samples, rather than those of no resources
+		}
+		isKnown = true
+		overdue += m.collect(resources, samples)
 	}
+	if isKnown {
+		samples <- gauge(overdueGauge, overdue)
+	}
+}
+
+// collect gives the samples of resources, and returns how many are overdue. Nobody is to act on one that is deleted.
+func (m *metrics) collect(resources []v1alpha1.JupicoCredential, samples chan<- prometheus.Metric) float64 {
 	now := m.clock.Now()
 	overdue := 0.0
 	for i := range resources {
 		resource := &resources[i]
+		if !resource.DeletionTimestamp.IsZero() {
+			continue
+		}
 		overdue += oneIf(isOverdue(resource, overdueGrace, now))
-		collect(resource, func(gauge *prometheus.Desc, value float64, label ...string) {
-			labels := append([]string{resource.Namespace, resource.Name}, label...)
-			samples <- prometheus.MustNewConstMetric(gauge, prometheus.GaugeValue, value, labels...)
+		collect(resource, func(description *prometheus.Desc, value float64, label ...string) {
+			samples <- gauge(description, value, append([]string{resource.Namespace, resource.Name}, label...)...)
 		})
 	}
-	samples <- prometheus.MustNewConstMetric(overdueGauge, prometheus.GaugeValue, overdue)
+	return overdue
+}
+
+func gauge(description *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(description, prometheus.GaugeValue, value, labels...)
 }
 
 // collect gives the samples of a resource. The label is the one beside namespace and name.

@@ -106,11 +106,16 @@ func cacheOf(resources ...v1alpha1.JupicoCredential) *fakeCache {
 
 var noCache = &fakeCache{listErr: errors.New("the cache is not started, or stopping")}
 
+// watched is a namespace without any problem.
+func watched(resources client.Reader) *namespace {
+	return &namespace{name: "shop", resources: resources, isSynced: func() bool { return true }}
+}
+
 // scrape returns what a scrape at noon shows of resources, as "name labels value" without the prefix jupico_, sorted.
 func scrape(t *testing.T, cache client.Reader) []string {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(newMetrics(cache, clocktesting.NewFakePassiveClock(noon)))
+	registry.MustRegister(newMetrics(clocktesting.NewFakePassiveClock(noon), watched(cache)))
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -176,13 +181,15 @@ func TestAScrapeTellsWhatIsKnownOfAResource(t *testing.T) {
 		{"the active one left the spec", seen("True/Checking", withSecond, deployed("gone"), judged(unknown, unknown)),
 			[]string{"active_credential gone 1", "credential_failed_over 0", "credential_stale 0",
 				"resource_ready Checking 1"}},
+		{"being deleted, but held by a finalizer of others", seen("True/Accepted", withSecond, redundant, deployed("first"),
+			judged(accepted, accepted), stale, deleted, due(noon.Add(-time.Hour))), nil},
 		{"two, and none was ever accepted", seen("False/Rejected", withSecond, judged(rejected, rejected)),
 			[]string{"credential_accepted first 0", "credential_accepted second 0", "credential_failed_over 0",
 				"resource_ready Rejected 0"}},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
 			t.Parallel()
-			want := append(slices.Clone(row.want), "overdue_resources 0")
+			want := append(slices.Clone(row.want), "namespace_watched 1", "overdue_resources 0")
 			slices.Sort(want)
 			if got := scrape(t, cacheOf(row.resource)); !slices.Equal(got, want) {
 				t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
@@ -193,7 +200,7 @@ func TestAScrapeTellsWhatIsKnownOfAResource(t *testing.T) {
 
 func TestAScrapeWithoutACacheSaysNothing(t *testing.T) {
 	t.Parallel()
-	if got := scrape(t, noCache); len(got) > 0 {
+	if got := scrape(t, noCache); !slices.Equal(got, []string{"namespace_watched 1"}) {
 		t.Errorf("got %q", got)
 	}
 }
@@ -239,7 +246,7 @@ var fromChecker = []string{
 func TestAlertsAndTheReadmeSpeakOfMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	descriptions := make(chan *prometheus.Desc, 100)
-	newMetrics(noCache, clocktesting.NewFakePassiveClock(noon)).Describe(descriptions)
+	newMetrics(clocktesting.NewFakePassiveClock(noon)).Describe(descriptions)
 	close(descriptions)
 	names := slices.Clone(fromChecker)
 	for description := range descriptions {

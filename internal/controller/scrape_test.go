@@ -130,3 +130,23 @@ func TestAScrapeEndsWhileTheAPIServerHangs(t *testing.T) {
 		})
 	}
 }
+
+func TestAScrapeEndsWhileACollectorHangsEvenOverPlainHTTP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		filter, err := OpenMetricsFilter(nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hanging := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		handler, err := filter(logr.Discard(), hanging)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := httptest.NewRecorder()
+		began := time.Now()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+		if took := time.Since(began); answer.Code != http.StatusServiceUnavailable || took != scrapeTimeout {
+			t.Errorf("it ended with %d after %s, want an error after %s", answer.Code, took, scrapeTimeout)
+		}
+	})
+}

@@ -5,28 +5,34 @@ package controller
 
 import (
 	"context"
+	"errors"
+	"math"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
@@ -45,25 +51,30 @@ const (
 
 // Options of the controller.
 type Options struct {
-	// MaxConcurrentReconciles is the number of workers.
+	// MaxConcurrentReconciles is the number of workers of each namespace, or of all when they are not chosen.
 	MaxConcurrentReconciles int
-	// Namespaces to work in, as in CacheOptions.
+	// Namespaces to work in. None means all.
 	Namespaces []string
-	Checker    *checker.Checker
-	Clock      clock.PassiveClock
+	// ProbeAddress is where probes are served. "0" means nowhere.
+	ProbeAddress string
+	Checker      *checker.Checker
+	Clock        clock.PassiveClock
 	// Metrics is where the controller registers its own.
 	Metrics prometheus.Registerer
 }
 
-// CacheOptions keep a read from starting an informer, which would hold the values of Secrets. No namespaces means all.
-func CacheOptions(namespaces []string) cache.Options {
-	options := cache.Options{
-		ReaderFailOnMissingInformer: true,
-		DefaultTransform:            cache.TransformStripManagedFields(),
-		DefaultNamespaces:           map[string]cache.Config{},
-	}
-	for _, namespace := range namespaces {
-		options.DefaultNamespaces[namespace] = cache.Config{}
+// CacheOptions keep the manager's cache empty: each namespace has its own, and a read never starts an informer, which
+// would hold the values of Secrets.
+func CacheOptions() cache.Options {
+	return cache.Options{ReaderFailOnMissingInformer: true}
+}
+
+// cacheOptions are those of the cache of a namespace, or of all.
+func cacheOptions(namespace string) cache.Options {
+	options := CacheOptions()
+	options.DefaultTransform = cache.TransformStripManagedFields()
+	if namespace != metav1.NamespaceAll {
+		options.DefaultNamespaces = map[string]cache.Config{namespace: {}}
 	}
 	return options
 }
@@ -85,53 +96,68 @@ func MetricsFilter(config *rest.Config, client *http.Client) (metricsserver.Filt
 	}
 	return func(log logr.Logger, metrics http.Handler) (http.Handler, error) {
 		handler, err := filter(log, metrics)
-		if err != nil {
-			return nil, err
-		}
-		return http.TimeoutHandler(handler, scrapeTimeout, "The scrape took too long."), nil
+		return limitScrape(handler), err
 	}, nil
 }
 
-// SetUp registers the controller with a manager that was made with CacheOptions and ClientOptions.
-// The manager's liveness then depends on the work queue.
+// OpenMetricsFilter lets everybody read the metrics, within scrapeTimeout.
+func OpenMetricsFilter(*rest.Config, *http.Client) (metricsserver.Filter, error) {
+	return func(_ logr.Logger, metrics http.Handler) (http.Handler, error) { return limitScrape(metrics), nil }, nil
+}
+
+func limitScrape(handler http.Handler) http.Handler {
+	return http.TimeoutHandler(handler, scrapeTimeout, "The scrape took too long.")
+}
+
+// SetUp registers a controller for each namespace with a manager that was made with CacheOptions and ClientOptions.
+// It also serves the probes.
 func SetUp(ctx context.Context, mgr ctrl.Manager, options Options) error {
-	if err := objectwatch.RegisterIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
+	names := slices.Compact(slices.Sorted(slices.Values(options.Namespaces)))
+	if len(names) == 0 {
+		names = []string{metav1.NamespaceAll}
+	}
+	var namespaces []*namespace
+	for _, name := range names {
+		n, err := newNamespace(ctx, mgr, name)
+		if err != nil {
+			return err
+		}
+		namespaces = append(namespaces, n)
+	}
+	metrics := newMetrics(options.Clock, namespaces...)
+	if err := options.Metrics.Register(metrics); err != nil {
 		return err
 	}
-	r, err := newReconciler(mgr, options)
+	stop, err := stopper(mgr)
 	if err != nil {
 		return err
 	}
-	if err := options.Metrics.Register(r.metrics); err != nil {
-		return err
+	checks := map[string]healthz.Checker{}
+	for _, n := range namespaces {
+		r, err := newReconciler(mgr, options, n)
+		if err != nil {
+			return err
+		}
+		r.metrics, r.stop = metrics, stop
+		checks[n.label("workqueue")] = r.checkHealth
+		if err := addController(mgr, options, n, r); err != nil {
+			return err
+		}
 	}
-	if err := mgr.AddHealthzCheck("workqueue", r.checkHealth); err != nil {
-		return err
-	}
-	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.JupicoCredential{}, builder.WithPredicates(isEdited())).
-		WatchesRawSource(r.secrets).
-		WatchesRawSource(r.configMaps).
-		WithOptions(controller.Options{
-			MaxConcurrentReconciles: options.MaxConcurrentReconciles,
-			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
-				shortestErrorBackoff, longestErrorBackoff),
-		}).
-		Complete(r)
+	return serveProbes(ctx, mgr, options.ProbeAddress, checks, namespaces)
 }
 
-func newReconciler(mgr ctrl.Manager, options Options) (*Reconciler, error) {
+func newReconciler(mgr ctrl.Manager, options Options, n *namespace) (*Reconciler, error) {
 	objects, err := metadata.NewForConfigAndClient(mgr.GetConfig(), mgr.GetHTTPClient())
 	if err != nil {
 		return nil, err
 	}
 	watch := func(index, resource string) *objectwatch.Watch {
 		kind := objects.Resource(corev1.SchemeGroupVersion.WithResource(resource))
-		return objectwatch.New(mgr.GetCache(), index, kind, options.Namespaces, isNews)
+		return objectwatch.New(n, index, kind, n.name, isNews, n.report(resource))
 	}
-	restored := make(chan struct{})
-	r := &Reconciler{
-		cache:      mgr.GetCache(),
+	return &Reconciler{
+		cache:      n.resources,
 		live:       mgr.GetAPIReader(),
 		client:     mgr.GetClient(),
 		secrets:    watch(objectwatch.IndexSecrets, "secrets"),
@@ -139,11 +165,31 @@ func newReconciler(mgr ctrl.Manager, options Options) (*Reconciler, error) {
 		events:     mgr.GetEventRecorder(render.ManagerName),
 		checker:    options.Checker,
 		clock:      options.Clock,
-		metrics:    newMetrics(mgr.GetCache(), options.Clock),
 		elected:    mgr.Elected(),
-		stop:       sync.OnceFunc(func() { close(restored) }),
+	}, nil
+}
+
+// addController adds the controller of a namespace. It begins to work when all that it watches there is known.
+func addController(mgr ctrl.Manager, options Options, n *namespace, r *Reconciler) error {
+	c, err := controller.New(n.label("jupicocredential"), mgr, controller.Options{
+		Reconciler:              r,
+		MaxConcurrentReconciles: options.MaxConcurrentReconciles,
+		CacheSyncTimeout:        math.MaxInt64, // a namespace may get its rights at any time
+		RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+			shortestErrorBackoff, longestErrorBackoff),
+	})
+	if err != nil {
+		return err
 	}
-	return r, mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
+	resource := client.Object(&v1alpha1.JupicoCredential{})
+	resources := source.Kind(n, resource, &handler.EnqueueRequestForObject{}, isEdited())
+	return errors.Join(c.Watch(resources), c.Watch(r.secrets), c.Watch(r.configMaps))
+}
+
+// stopper returns a function that ends the manager with errRestored.
+func stopper(mgr ctrl.Manager) (func(), error) {
+	restored := make(chan struct{})
+	return sync.OnceFunc(func() { close(restored) }), mgr.Add(manager.RunnableFunc(func(ctx context.Context) error {
 		select {
 		case <-restored:
 			return errRestored

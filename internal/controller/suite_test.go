@@ -27,7 +27,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/yaml"
 
@@ -69,7 +68,7 @@ var _ = BeforeSuite(func() {
 	var cancel context.CancelFunc
 	ctx, cancel = context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })
-	ctrl.SetLogger(zap.New(zap.WriteTo(&logs), zap.UseDevMode(true), zap.Level(verbosest{})))
+	ctrl.SetLogger(loggerOf(&logs, "--zap-devel", "--zap-log-level=10")) // none shows more
 
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
@@ -148,9 +147,11 @@ func grantOperatorRole() {
 
 // runningOperator is the controller in a manager of its own. Stopped and started, it remembers nothing.
 type runningOperator struct {
-	config     *rest.Config
-	namespaces []string // none: all
-	elect      string   // the namespace of the lease; none: no election
+	config      *rest.Config
+	namespaces  []string // none: all
+	probes      string   // the address of the probes; none: nowhere
+	elect       string   // the namespace of the lease; none: no election
+	lacksRights bool     // nobody waits until it watches each namespace
 
 	registry *prometheus.Registry
 	cancel   context.CancelFunc
@@ -160,7 +161,7 @@ type runningOperator struct {
 func (o *runningOperator) start() {
 	manager, err := ctrl.NewManager(rest.CopyConfig(o.config), ctrl.Options{
 		Scheme:     scheme,
-		Cache:      CacheOptions(o.namespaces),
+		Cache:      CacheOptions(),
 		Client:     ClientOptions(),
 		Metrics:    metricsserver.Options{BindAddress: "0"},
 		Controller: config.Controller{SkipNameValidation: new(true)},
@@ -181,6 +182,7 @@ func (o *runningOperator) start() {
 	Expect(SetUp(running, manager, Options{
 		MaxConcurrentReconciles: 8,
 		Namespaces:              o.namespaces,
+		ProbeAddress:            o.probes,
 		Checker:                 checks,
 		Clock:                   &testClock,
 		Metrics:                 o.registry,
@@ -190,7 +192,25 @@ func (o *runningOperator) start() {
 		defer close(o.done)
 		Expect(manager.Start(running)).To(Succeed())
 	}()
-	Expect(manager.GetCache().WaitForCacheSync(running)).To(BeTrue())
+	if !o.lacksRights {
+		Eventually(func() []float64 { return o.samples("jupico_namespace_watched") }, soon, "10ms").
+			Should(HaveEach(BeEquivalentTo(1)))
+	}
+}
+
+// samples are the values of a gauge, of all of its labels or of those that have these values.
+func (o *runningOperator) samples(name string, labels ...string) []float64 {
+	families, err := o.registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	values := []float64{}
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			if family.GetName() == name && hasLabels(metric, labels) {
+				values = append(values, metric.GetGauge().GetValue())
+			}
+		}
+	}
+	return values
 }
 
 func (o *runningOperator) stop() {

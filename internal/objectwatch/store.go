@@ -34,6 +34,7 @@ type store struct {
 	isReferenced func(name types.NamespacedName) bool
 	// changed is called without the lock. Nil stands for an object that does not exist or is not tracked.
 	changed func(name types.NamespacedName, before, now *Object)
+	report  func(error)   // gets the result of each list and watch
 	synced  chan struct{} // closed after the first list
 	once    sync.Once
 	seed    maphash.Seed
@@ -54,6 +55,7 @@ func newStore(objects metadata.Getter, namespace string, isReferenced func(types
 		objects:      objects,
 		namespace:    namespace,
 		isReferenced: isReferenced,
+		report:       func(error) {},
 		synced:       make(chan struct{}),
 		seed:         maphash.MakeSeed(),
 		tracked:      map[types.NamespacedName]*Object{},
@@ -118,7 +120,7 @@ func (s *store) release(name types.NamespacedName) {
 // run fills the store until the context ends. A Reflector handles everything that can happen to a watch.
 func (s *store) run(ctx context.Context) {
 	listWatch := &toolscache.ListWatch{ListWithContextFunc: s.list, WatchFuncWithContext: s.watch}
-	toolscache.NewReflector(listWatch, &metav1.PartialObjectMetadata{}, s, 0).RunWithContext(ctx)
+	toolscache.NewReflector(Reporting(listWatch, s.report), &metav1.PartialObjectMetadata{}, s, 0).RunWithContext(ctx)
 }
 
 // watch starts a watch. If the watch streams a list first, the Reflector collects that list, and so it gets only those

@@ -121,28 +121,21 @@ type Watch struct {
 	index     string
 	isNews    func(resource *v1alpha1.JupicoCredential, name string, now *Object) bool
 	queue     workqueue.TypedRateLimitingInterface[reconcile.Request]
-	// stores has one for each namespace to work in, or a single one for all of them.
-	stores []*store
+	store     *store
 }
 
 var _ source.SyncingSource = &Watch{}
 
-// New returns a Watch of the objects that an index of resources finds. No namespaces means all. When an object changes,
-// isNews says whether a resource that is concerned has to be woken: now is what is known of the object, or nil if it is
-// gone, or if nobody refers to it any more and its mark was removed.
+// New returns a Watch of the objects in a namespace, or in all, that an index of resources finds. When an object
+// changes, isNews says whether a resource that is concerned has to be woken: now is what is known of the object, or nil
+// if it is gone, or if nobody refers to it any more and its mark was removed. Report is as in Reporting.
 func New(
-	resources cache.Cache, index string, objects metadata.Getter, namespaces []string,
-	isNews func(resource *v1alpha1.JupicoCredential, name string, now *Object) bool,
+	resources cache.Cache, index string, objects metadata.Getter, namespace string,
+	isNews func(resource *v1alpha1.JupicoCredential, name string, now *Object) bool, report func(error),
 ) *Watch {
 	w := &Watch{resources: resources, index: index, isNews: isNews}
-	if len(namespaces) == 0 {
-		namespaces = []string{metav1.NamespaceAll}
-	}
-	for _, namespace := range namespaces {
-		s := newStore(objects, namespace, w.isReferenced)
-		s.changed = w.wake
-		w.stores = append(w.stores, s)
-	}
+	w.store = newStore(objects, namespace, w.isReferenced)
+	w.store.changed, w.store.report = w.wake, report
 	return w
 }
 
@@ -165,64 +158,50 @@ func (w *Watch) Start(ctx context.Context, queue workqueue.TypedRateLimitingInte
 		if err != nil {
 			return
 		}
-		for _, s := range w.stores {
-			go s.run(ctx)
-		}
+		w.store.run(ctx)
 	}()
 	return nil
 }
 
 // WaitForSync implements source.SyncingSource.
 func (w *Watch) WaitForSync(ctx context.Context) error {
-	for _, s := range w.stores {
-		select {
-		case <-s.synced:
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the list of %s: %w", w.index, ctx.Err())
-		}
+	select {
+	case <-w.store.synced:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the list of %s: %w", w.index, ctx.Err())
 	}
-	return nil
 }
 
 // Cached returns what is known of an object without asking the API server. It returns nil for an object that does not
 // exist, and for one that nobody referred to until now. From now on, its changes wake the resource.
 func (w *Watch) Cached(name types.NamespacedName) *Object {
-	return w.forNamespace(name.Namespace).cached(name)
+	return w.store.cached(name)
 }
 
 // Get returns what is known of an object, or nil if it does not exist. It asks the API server only about an object that
 // exists and that nobody referred to until now. An error is one of the API server.
 func (w *Watch) Get(ctx context.Context, name types.NamespacedName) (*Object, error) {
-	return w.forNamespace(name.Namespace).get(ctx, name)
+	return w.store.get(ctx, name)
 }
 
 // Observe records an object that was read, unless something newer is known. It returns what is known then, or nil if
 // the object was deleted meanwhile.
 func (w *Watch) Observe(object metav1.Object) *Object {
-	return w.forNamespace(object.GetNamespace()).observe(keyOf(object), newObject(object))
+	return w.store.observe(keyOf(object), newObject(object))
 }
 
 // ObserveOwnWrite records an object that this process wrote.
 func (w *Watch) ObserveOwnWrite(object metav1.Object) {
 	written := newObject(object)
 	written.OwnWrite = true
-	w.forNamespace(object.GetNamespace()).observe(keyOf(object), written)
+	w.store.observe(keyOf(object), written)
 }
 
 // ManagedBy returns the sorted names of all objects of a namespace whose annotation managed-by names the resource,
 // whether or not a resource refers to them.
 func (w *Watch) ManagedBy(namespace, resource string) []string {
-	return w.forNamespace(namespace).managedBy(types.NamespacedName{Namespace: namespace, Name: resource})
-}
-
-// forNamespace returns the store for a namespace. No resource of a namespace without one is ever seen.
-func (w *Watch) forNamespace(namespace string) *store {
-	for _, s := range w.stores {
-		if s.namespace == namespace {
-			return s
-		}
-	}
-	return w.stores[0]
+	return w.store.managedBy(types.NamespacedName{Namespace: namespace, Name: resource})
 }
 
 func (w *Watch) isReferenced(name types.NamespacedName) bool {
@@ -250,7 +229,7 @@ func (w *Watch) releaseReferences(before any) {
 		return
 	}
 	for _, name := range references[w.index](resource) {
-		w.forNamespace(resource.Namespace).release(types.NamespacedName{Namespace: resource.Namespace, Name: name})
+		w.store.release(types.NamespacedName{Namespace: resource.Namespace, Name: name})
 	}
 }
 

@@ -53,7 +53,7 @@ func TestTheWatchAgainstARealAPIServer(t *testing.T) {
 		"What is no news wakes nobody":                                    noNews,
 		"Nothing is left of what a deleted resource referred to":          deletedResource,
 		"Nothing is left of what a resource referred to before an edit":   editedResource,
-		"Each of several namespaces is watched, and no other one":         severalNamespaces,
+		"One namespace is watched, and no other":                          oneNamespace,
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			test(newCluster(t, admin, config, scheme))
@@ -138,16 +138,14 @@ func everythingIsNews(*v1alpha1.JupicoCredential, string, *Object) bool { return
 
 // start returns a Watch that knows what a new process knows.
 func (c *cluster) start(
-	isNews func(*v1alpha1.JupicoCredential, string, *Object) bool, namespaces ...string,
+	isNews func(*v1alpha1.JupicoCredential, string, *Object) bool,
 ) *runningWatch {
 	c.t.Helper()
 	ctx, cancel := context.WithCancel(c.t.Context())
 	c.t.Cleanup(cancel)
-	options := cache.Options{Scheme: c.scheme, DefaultNamespaces: map[string]cache.Config{}}
-	for _, namespace := range namespaces {
-		options.DefaultNamespaces[namespace] = cache.Config{}
-	}
-	resources, err := cache.New(c.config, options)
+	resources, err := cache.New(c.config, cache.Options{
+		Scheme: c.scheme, DefaultNamespaces: map[string]cache.Config{c.namespace: {}},
+	})
 	c.Expect(err).NotTo(HaveOccurred())
 	c.Expect(RegisterIndexes(ctx, resources)).To(Succeed())
 	go func() { _ = resources.Start(ctx) }()
@@ -157,7 +155,7 @@ func (c *cluster) start(
 	c.Expect(err).NotTo(HaveOccurred())
 	secrets := objects.Resource(corev1.SchemeGroupVersion.WithResource("secrets"))
 	w := &runningWatch{
-		Watch: New(resources, IndexSecrets, secrets, namespaces, isNews),
+		Watch: New(resources, IndexSecrets, secrets, c.namespace, isNews, func(error) {}),
 		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[reconcile.Request]()),
 	}
 	c.t.Cleanup(w.queue.ShutDown)
@@ -181,28 +179,23 @@ func (w *runningWatch) woken() []string {
 
 // sizes are the numbers of objects that are tracked, and that are not.
 func (w *runningWatch) sizes() []int {
-	sizes := []int{0, 0}
-	for _, s := range w.stores {
-		s.mu.Lock()
-		sizes[0] += len(s.tracked)
-		sizes[1] += len(s.untracked)
-		s.mu.Unlock()
-	}
-	return sizes
+	w.store.mu.Lock()
+	defer w.store.mu.Unlock()
+	return []int{len(w.store.tracked), len(w.store.untracked)}
 }
 
 func formerTargetAfterARestart(c *cluster) {
 	c.createSecret(c.namespace, "former", "payments")
 	c.createSecret(c.namespace, "target", "payments")
 	c.createSecret(c.namespace, "stranger", "")
-	w := c.start(everythingIsNews, c.namespace)
+	w := c.start(everythingIsNews)
 	c.Expect(w.ManagedBy(c.namespace, "payments")).To(Equal([]string{"former", "target"}))
 	c.Expect(w.woken()).To(Equal([]string{c.namespace + "/payments"}))
 	c.Expect(w.sizes()).To(Equal([]int{2, 1}))
 }
 
 func markOfSomebodyElse(c *cluster) {
-	w := c.start(everythingIsNews, c.namespace)
+	w := c.start(everythingIsNews)
 	expectWoken := func() {
 		c.t.Helper()
 		c.Eventually(w.woken, soon, "10ms").Should(Equal([]string{c.namespace + "/payments"}))
@@ -228,7 +221,7 @@ func markOfSomebodyElse(c *cluster) {
 }
 
 func markOfNobody(c *cluster) {
-	w := c.start(everythingIsNews, c.namespace)
+	w := c.start(everythingIsNews)
 	c.createSecret(c.namespace, "other", "nobody")
 	c.Eventually(func() []string { return w.ManagedBy(c.namespace, "nobody") }, soon, "10ms").Should(Equal([]string{"other"}))
 	c.createSecret(c.namespace, "source", "") // whose event comes later
@@ -238,7 +231,7 @@ func markOfNobody(c *cluster) {
 func noNews(c *cluster) {
 	w := c.start(func(resource *v1alpha1.JupicoCredential, name string, now *Object) bool {
 		return resource.Name == "payments" && name == "copy" && now == nil
-	}, c.namespace)
+	})
 	c.createSecret(c.namespace, "source", "")
 	secret := c.createSecret(c.namespace, "copy", "payments")
 	c.Eventually(w.sizes, soon, "10ms").Should(Equal([]int{2, 0}))
@@ -250,7 +243,7 @@ func noNews(c *cluster) {
 func deletedResource(c *cluster) {
 	c.createSecret(c.namespace, "source", "")
 	target := c.createSecret(c.namespace, "target", "")
-	w := c.start(everythingIsNews, c.namespace)
+	w := c.start(everythingIsNews)
 	c.Expect(c.admin.Delete(c.t.Context(), target)).To(Succeed())
 	c.Eventually(func() *Object { return w.Cached(client.ObjectKeyFromObject(target)) }, soon, "10ms").Should(BeNil())
 	c.Expect(w.sizes()).To(Equal([]int{2, 0}), "a resource still refers to the deleted target")
@@ -261,7 +254,7 @@ func deletedResource(c *cluster) {
 func editedResource(c *cluster) {
 	c.createSecret(c.namespace, "source", "")
 	c.createSecret(c.namespace, "target", "payments")
-	w := c.start(everythingIsNews, c.namespace)
+	w := c.start(everythingIsNews)
 	resource := payments(c.namespace)
 	c.Expect(c.admin.Get(c.t.Context(), client.ObjectKeyFromObject(resource), resource)).To(Succeed())
 	resource.Spec.Target.Name = "renamed"
@@ -271,16 +264,14 @@ func editedResource(c *cluster) {
 	c.Expect(w.ManagedBy(c.namespace, "payments")).To(Equal([]string{"target"}))
 }
 
-func severalNamespaces(c *cluster) {
-	second, unwatched := c.createNamespace(), c.createNamespace()
-	w := c.start(everythingIsNews, c.namespace, second)
+func oneNamespace(c *cluster) {
+	unwatched := c.createNamespace()
+	w := c.start(everythingIsNews)
+	c.create(payments(unwatched))
 	c.createSecret(unwatched, "former", "payments")
-	c.create(payments(second))
-	for _, namespace := range []string{c.namespace, second} {
-		c.createSecret(namespace, "former", "payments")
-		c.Eventually(func() []string { return w.ManagedBy(namespace, "payments") }, soon, "10ms").
-			Should(Equal([]string{"former"}))
-	}
-	c.Expect(w.sizes()).To(Equal([]int{2, 0}))
+	c.createSecret(c.namespace, "former", "payments")
+	c.Eventually(func() []string { return w.ManagedBy(c.namespace, "payments") }, soon, "10ms").
+		Should(Equal([]string{"former"}))
+	c.Expect(w.sizes()).To(Equal([]int{1, 0}))
 	c.Expect(w.ManagedBy(unwatched, "payments")).To(BeEmpty())
 }

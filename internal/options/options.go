@@ -40,7 +40,8 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 	fs.Func("namespaces", "Comma-separated `names` of the namespaces to work in. When left out, all.",
 		appendTo(&o.Namespaces))
 	fs.IntVar(&o.MaxConcurrentReconciles, "max-concurrent-reconciles", 128,
-		"How many resources are worked on at the same time. Half of them may be in flight to one endpoint.")
+		"How many resources are worked on at the same time, in each of --namespaces. Half of them may be in flight to "+
+			"one endpoint.")
 	fs.Float64Var(&o.KubeAPIQPS, "kube-api-qps", -1,
 		"Requests a second to the Kubernetes API server. Negative: no limit here, the server's fairness decides.")
 	fs.IntVar(&o.KubeAPIBurst, "kube-api-burst", 0,
