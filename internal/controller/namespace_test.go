@@ -144,6 +144,27 @@ var _ = Describe("A namespace in which the operator has not all rights", Serial,
 	)
 })
 
+var _ = Describe("A replica that stands by", Serial, func() {
+	It("has seen all resources, and works on none until it leads", func() {
+		s := newScene()
+		operator.stop()
+		DeferCleanup(func() { operator.start() })
+		leader := &runningOperator{config: administrator, elect: metav1.NamespaceDefault}
+		leader.start()
+		DeferCleanup(func() { leader.stop() })
+		s.ready()
+		other := &runningOperator{config: administrator, elect: metav1.NamespaceDefault}
+		other.start()
+		DeferCleanup(func() { other.stop() })
+		Expect(other.samples("jupico_resource_ready", s.namespace)).To(HaveExactElements(BeEquivalentTo(1)))
+		s.askForCheck()
+		Expect(other.samples("jupico_checks_total")).To(BeEmpty())
+		leader.stop()
+		s.askForCheck()
+		Expect(other.samples("jupico_checks_total")).NotTo(BeEmpty())
+	})
+})
+
 // patchStatus writes what only a client without a schema of its own would.
 func (s *scene) patchStatus(status string) error {
 	resource := &v1alpha1.JupicoCredential{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "payments"}}
