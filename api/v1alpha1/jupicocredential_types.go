@@ -312,12 +312,12 @@ type JupicoCredentialStatus struct {
 
 	// lastCheckTime is when the last check ended.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 0",message="this must be a time such as 2026-01-02T15:04:05Z"
 	LastCheckTime *metav1.Time `json:"lastCheckTime,omitempty"`
 
 	// nextCheckTime is when the next check is due. It is empty if none is planned.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 0",message="this must be a time such as 2026-01-02T15:04:05Z"
 	NextCheckTime *metav1.Time `json:"nextCheckTime,omitempty"`
 
 	// lastHandledCheckRequest is the value of the annotation credentials.jupico.dev/check-requested-at for which the
@@ -352,17 +352,17 @@ type CheckRecord struct {
 
 	// lastCheckTime is when the last check ended.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 0",message="this must be a time such as 2026-01-02T15:04:05Z"
 	LastCheckTime *metav1.Time `json:"lastCheckTime,omitempty"`
 
 	// nextCheckTime is when the next check is due.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 0",message="this must be a time such as 2026-01-02T15:04:05Z"
 	NextCheckTime *metav1.Time `json:"nextCheckTime,omitempty"`
 
 	// lastAcceptedTime is when the API last accepted the token.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 0",message="this must be a time such as 2026-01-02T15:04:05Z"
 	LastAcceptedTime *metav1.Time `json:"lastAcceptedTime,omitempty"`
 
 	// lastRejected is the last rejection. It stays after the token is accepted again, as the trace of a problem.
@@ -374,7 +374,7 @@ type CheckRecord struct {
 type Rejection struct {
 	// time of the rejection.
 	// +required
-	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 0",message="this must be a time such as 2026-01-02T15:04:05Z"
 	Time metav1.Time `json:"time,omitzero"`
 
 	// reason of the rejection: Rejected, UserInactive or AccountInactive.
@@ -440,7 +440,7 @@ type TargetStatus struct {
 
 	// updatedTime is when the operator last wrote the Secret.
 	// +optional
-	// +kubebuilder:validation:Pattern=`^[-0-9]+T[:0-9]+([.][0-9]+)?(Z|[-+][01][0-9]:[0-5][0-9])$`
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() >= 0",message="this must be a time such as 2026-01-02T15:04:05Z"
 	UpdatedTime *metav1.Time `json:"updatedTime,omitempty"`
 }
 
