@@ -11,7 +11,8 @@ const (
 	// False when it was a rejection. Before there is a target, it is about the credential that the token will be made
 	// from. An outage never makes it False. It becomes Unknown when the evidence is stale.
 	ConditionCredentialAccepted = "CredentialAccepted"
-	// ConditionSecretSynced is True when the target matches the spec and the source.
+	// ConditionSecretSynced is True when the target matches the spec and the source, and Unknown while spec.suspend is
+	// true.
 	ConditionSecretSynced = "SecretSynced"
 	// ConditionEndpointAvailable is True when the last check gave evidence: an acceptance or a rejection.
 	ConditionEndpointAvailable = "EndpointAvailable"
@@ -47,6 +48,7 @@ const (
 	ReasonSourceUnreadable = "SourceUnreadable" // that Secret could not be read; the operator tries again
 	ReasonSourceKeyMissing = "SourceKeyMissing" // that Secret lacks a key
 	ReasonInvalidSource    = "InvalidSource"    // the bytes in that Secret cannot be a credential
+	ReasonEditedTooOften   = "EditedTooOften"   // too many edits in a row; the last one is tried within a minute
 	ReasonSourceCleaned    = "SourceCleaned"    // of an event: a newline, white space or a prefix was removed
 
 	ReasonTemplateError       = "TemplateError"       // a template of data cannot be rendered; the target stays as it is

@@ -23,15 +23,15 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	if !f.Resource.Spec.Suspend {
 		status.Credentials = h.entries
 		status.Deployed = withoutRepetition(h)
-		status.NextCheckTime = nextCheck(f, h)
 	}
+	status.NextCheckTime = nextCheck(f, h)
 	f.setTarget(&status, target)
 	if v.checked {
 		status.LastCheckTime = timestamp(f.Now)
 	}
 	v.acknowledge(&status)
 	view := newView(v, target, &status)
-	status.Conditions = view.conditions(f.Resource.Status.Conditions)
+	status.Conditions = view.conditions()
 
 	round := &Round{Status: status, HasConflict: target.HasConflict}
 	round.RequeueAt = earliest(view.wakeUp(v.nextRound(status.NextCheckTime)), target.RetryAt)
@@ -174,8 +174,11 @@ func withoutRepetition(h *history) *v1alpha1.DeployedStatus {
 	return &deployed
 }
 
-// nextCheck is the nearest of all.
+// nextCheck is the nearest of all. While the resource is suspended, there is none.
 func nextCheck(f *facts, h *history) *metav1.Time {
+	if f.Resource.Spec.Suspend {
+		return nil
+	}
 	var next time.Time
 	for i := range h.entries {
 		if f.Sources[i].Problem == "" {
@@ -204,10 +207,14 @@ func (s *view) wakeUp(next time.Time) time.Time {
 	return at
 }
 
-// conditions brings the old conditions up to date. A condition's lastTransitionTime changes with its status alone.
-func (s *view) conditions(old []metav1.Condition) []metav1.Condition {
-	conditions := append([]metav1.Condition(nil), old...)
+// conditions brings the old conditions up to date, and leaves out those that are not the operator's. A condition's
+// lastTransitionTime changes with its status alone.
+func (s *view) conditions() []metav1.Condition {
+	var conditions []metav1.Condition
 	set := func(conditionType string, c condition) {
+		if last := s.previous(conditionType); last != nil {
+			conditions = append(conditions, *last)
+		}
 		meta.SetStatusCondition(&conditions, metav1.Condition{
 			Type: conditionType, Status: c.status, Reason: c.reason, Message: c.message,
 			ObservedGeneration: s.Resource.Generation, LastTransitionTime: *timestamp(s.Now),
@@ -220,18 +227,14 @@ func (s *view) conditions(old []metav1.Condition) []metav1.Condition {
 	set(v1alpha1.ConditionEndpointAvailable, s.endpointAvailable())
 	if len(s.history.entries) > 1 {
 		set(v1alpha1.ConditionRedundant, s.redundant())
-	} else {
-		meta.RemoveStatusCondition(&conditions, v1alpha1.ConditionRedundant)
 	}
-	for conditionType, isPresent := range map[string]bool{
-		v1alpha1.ConditionReconciling: ready.progress == reconciling,
-		v1alpha1.ConditionStalled:     ready.progress == stalled,
-	} {
-		if isPresent {
-			set(conditionType, condition{status: metav1.ConditionTrue, reason: ready.reason, message: ready.message})
-		} else {
-			meta.RemoveStatusCondition(&conditions, conditionType)
-		}
+	progress := condition{status: metav1.ConditionTrue, reason: ready.reason, message: ready.message}
+	switch ready.progress {
+	case reconciling:
+		set(v1alpha1.ConditionReconciling, progress)
+	case stalled:
+		set(v1alpha1.ConditionStalled, progress)
+	case settled:
 	}
 	return conditions
 }

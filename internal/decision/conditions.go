@@ -136,7 +136,11 @@ func (s *view) rejected() condition {
 	if reason == v1alpha1.ReasonSandboxReset {
 		progress = reconciling
 	}
-	return condition{metav1.ConditionFalse, reason, s.rejectedMessage(), progress}
+	message := s.rejectedMessage()
+	if !s.candidates[s.focus].heldUntil.IsZero() {
+		message += " " + s.editedTooOftenMessage()
+	}
+	return condition{metav1.ConditionFalse, reason, message, progress}
 }
 
 func (s *view) rejectionReason() string {
@@ -213,8 +217,8 @@ func (s *view) secretSynced() condition {
 		return condition{metav1.ConditionFalse, reason, message, settled}
 	}
 	switch {
-	case s.Resource.Spec.Suspend:
-		return s.asKnown(v1alpha1.ConditionSecretSynced)
+	case s.Resource.Spec.Suspend: // nothing is compared
+		return condition{metav1.ConditionUnknown, v1alpha1.ReasonSuspended, suspendedMessage, settled}
 	case s.target.Problem != "":
 		return no(s.target.Problem, s.target.Detail)
 	case s.history.deployed == nil:
@@ -289,7 +293,7 @@ func (s *view) asKnown(conditionType string) condition {
 }
 
 func (s *view) previous(conditionType string) *metav1.Condition {
-	return meta.FindStatusCondition(s.Resource.Status.Conditions, conditionType)
+	return meta.FindStatusCondition(s.status.Conditions, conditionType)
 }
 
 // Transition is a condition that changed in a way that is worth an event.

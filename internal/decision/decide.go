@@ -237,8 +237,12 @@ func (f *facts) failoverHeldUntil(h *history) time.Time {
 		return time.Time{}
 	}
 	since := f.Now
-	accepted := meta.FindStatusCondition(f.status.Conditions, v1alpha1.ConditionCredentialAccepted)
-	if accepted != nil && accepted.Status == metav1.ConditionFalse {
+	accepted := meta.FindStatusCondition(f.Resource.Status.Conditions, v1alpha1.ConditionCredentialAccepted)
+	switch {
+	case accepted == nil || accepted.Status != metav1.ConditionFalse:
+	case f.isAhead(&accepted.LastTransitionTime):
+		return time.Time{} // nobody knows how long it has waited
+	default:
 		since = accepted.LastTransitionTime.Time
 	}
 	if until := since.Add(min(scheduleOf(f.Resource).interval, longestMassHold)); f.Now.Before(until) {

@@ -57,6 +57,7 @@ type world struct {
 	templateProblem string
 	targetProblem   string // why the target cannot be observed
 	formerRemains   string // why former targets cannot be cleaned up
+	ca              decision.CA
 	// statusFates say what becomes of the next writes of the status, and refusesStatus of those after them.
 	statusFates       []fate
 	refusesStatus     bool
@@ -225,6 +226,12 @@ func (w *world) observe() decision.Observation {
 	if w.down[o.Endpoint.URL].Outcome == outcome.CAInvalid {
 		o.CA.Problem = "the ConfigMap does not exist"
 	}
+	if w.ca != (decision.CA{}) {
+		if !w.ca.RetryAt.IsZero() && !w.ca.Waits(w.now) {
+			w.ca.ReadBackoff = w.ca.Next(w.now)
+		}
+		o.CA, o.Endpoint.CA = w.ca, w.ca.PEM
+	}
 	for i := range w.observed.Spec.Credentials {
 		o.Sources[i] = w.readSource(i)
 	}
@@ -374,6 +381,9 @@ func (w *world) deliver(_ context.Context, d decision.Delivery) (decision.Target
 	target.Holds = d.Proof != nil && next.token == decode(d.Proof.Token)
 	target.Status = &v1alpha1.TargetStatus{
 		Name: name, UID: next.uid, ResourceVersion: next.version, Keys: []string{"authorization", "token", "url"},
+	}
+	if target.IsWritten {
+		target.Status.UpdatedTime = &metav1.Time{Time: w.now.Truncate(time.Second)}
 	}
 	for _, former := range d.FormerTargets {
 		if target.FormerRemains = w.formerRemains; target.FormerRemains != "" {

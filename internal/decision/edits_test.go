@@ -4,7 +4,6 @@
 package decision_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -572,46 +571,6 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-func TestAStatusThatSomebodyEditedIsMadeGood(t *testing.T) {
-	t.Parallel()
-	random := rand.New(rand.NewPCG(3, 4))
-	for n := range 300 {
-		w := newWorld(t, sandbox)
-		delivered(w)
-		if n%3 == 0 {
-			w.writeSource("bad")
-		}
-		encoded, err := json.Marshal(w.resource.Status)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var status map[string]any
-		if err := json.Unmarshal(encoded, &status); err != nil {
-			t.Fatal(err)
-		}
-		mutilate(random, status)
-		if encoded, err = json.Marshal(status); err != nil {
-			t.Fatal(err)
-		}
-		w.resource.Status = v1alpha1.JupicoCredentialStatus{}
-		if err := json.Unmarshal(encoded, &w.resource.Status); err != nil {
-			t.Fatal(err)
-		}
-		w.stop()
-		w.isSampled, w.evaluations = true, 0
-		reconcileSafely(w, string(encoded))
-	}
-}
-
-func reconcileSafely(w *world, status string) {
-	defer func() {
-		if problem := recover(); problem != nil {
-			w.t.Fatalf("%v with the status\n%s", problem, status)
-		}
-	}()
-	w.reconcile()
-}
-
 func TestAStatusOfAnotherVersionIsMadeGood(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
@@ -624,31 +583,6 @@ func TestAStatusOfAnotherVersionIsMadeGood(t *testing.T) {
 	w.answer("good", outcome.Accepted)
 	w.run(m)
 	w.expectReady("True/Accepted")
-}
-
-// mutilate takes some fields away.
-func mutilate(random *rand.Rand, object map[string]any) {
-	var names []string
-	for name := range object {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if random.IntN(8) == 0 {
-			delete(object, name)
-			continue
-		}
-		switch value := object[name].(type) {
-		case map[string]any:
-			mutilate(random, value)
-		case []any:
-			for _, item := range value {
-				if item, ok := item.(map[string]any); ok && name == "credentials" {
-					mutilate(random, item)
-				}
-			}
-		}
-	}
 }
 
 // TestAnythingMayHappen walks at random, and after each step looks at what must always hold. From time to time all is

@@ -52,6 +52,8 @@ type candidateFacts struct {
 	// key).
 	makesDeployed bool
 	deployedForm  v1alpha1.TokenForm
+	// heldUntil is when the candidate is tried, because too many edits came before it. Zero when it is not held.
+	heldUntil time.Time
 	// repeatsFirst: the first entry holds the same credential.
 	repeatsFirst bool
 }
@@ -84,9 +86,10 @@ func (r *checkResult) isRejection() bool {
 
 // factsOf puts an observation beside what the process knows.
 func (s *State) factsOf(o Observation) *facts {
-	f := &facts{Observation: o, next: s.committed, status: o.Resource.Status}
+	f := &facts{Observation: o, next: s.committed, status: *o.Resource.Status.DeepCopy()}
 	f.next.entries = slices.Clone(s.committed.entries)
 	s.recallWrite(f)
+	f.sanitize()
 	f.targetDrifted = f.status.Deployed != nil && !isLeftAlone(f.status.Target, o.Target, o.Resource.Spec.Target.Name)
 	for i := range o.Resource.Spec.Credentials {
 		f.addCandidate(s, i)
@@ -106,7 +109,7 @@ func (s *State) recallWrite(f *facts) {
 	told := versionOf(f.status.Target)
 	switch {
 	case s.write != nil && told == s.write.replaced:
-		f.status.Deployed, f.status.Target = s.write.deployed, s.write.target
+		f.status.Deployed, f.status.Target = s.write.deployed.DeepCopy(), s.write.target.DeepCopy()
 		f.next.deployed = s.write.proof
 	case s.write != nil && told == versionOf(s.write.target):
 		f.next.deployed = s.write.proof // the status was written, and the answer lost
@@ -241,7 +244,7 @@ func (f *facts) compareWithDeployed() {
 // accepted just now, shortly after the endpoint had refused a random token.
 func (f *facts) mayBeWritten(entry int) bool {
 	proven := f.provenOf(entry)
-	return proven != nil && f.Now.Sub(proven.refused) <= longestProof
+	return proven != nil && !proven.refused.After(f.Now) && f.Now.Sub(proven.refused) <= longestProof
 }
 
 func (f *facts) isDeployedKnown() bool { return f.next.deployed != nil }
@@ -256,6 +259,12 @@ func (f *facts) isCheckRequested() bool { return !f.requestedAt.IsZero() }
 
 // isSpecEdited reports whether the spec was edited since the last round.
 func (f *facts) isSpecEdited() bool { return f.Resource.Generation != f.status.ObservedGeneration }
+
+// wasSuspended reports whether the resource was suspended until now. What is checked is the same after that.
+func (f *facts) wasSuspended() bool {
+	ready := meta.FindStatusCondition(f.status.Conditions, v1alpha1.ConditionReady)
+	return ready != nil && ready.Reason == v1alpha1.ReasonSuspended
+}
 
 // targetLagsSpec reports whether the target was not yet brought to what the spec now asks for.
 func (f *facts) targetLagsSpec() bool {

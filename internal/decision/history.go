@@ -4,8 +4,10 @@
 package decision
 
 import (
+	"cmp"
+	"time"
+
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
-	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
 // history is what the status says, brought in line with the facts.
@@ -48,6 +50,7 @@ func recall(f *facts) history {
 		default:
 			entry.Source = &version
 		}
+		h.hold(i, f.candidates[i].heldUntil)
 	}
 	return h
 }
@@ -57,7 +60,6 @@ func (f *facts) recallEntry(i int) v1alpha1.CredentialStatus {
 	entry.Verdict = v1alpha1.VerdictUnknown
 	if recorded := recordOf(&f.status, f.candidates[i].recordName); recorded != nil {
 		entry = *recorded.DeepCopy()
-		f.sanitize(&entry.CheckRecord)
 	}
 	entry.Name = f.Resource.Spec.Credentials[i].Name // which is but a label, and may have been changed
 	return entry
@@ -68,20 +70,21 @@ func (h *history) recallDeployed(f *facts) {
 		return
 	}
 	h.deployed = f.status.Deployed.DeepCopy()
-	f.sanitize(&h.deployed.CheckRecord)
-	recorded := recordOf(&f.status, h.deployed.Credential)
-	if h.deployed.LastCheckTime != nil || recorded == nil {
+	if h.deployed.LastCheckTime != nil {
 		return
 	}
-	h.deployed.CheckRecord = recorded.DeepCopy().CheckRecord
-	f.sanitize(&h.deployed.CheckRecord)
-	for i := range h.entries {
-		if f.candidates[i].recordName == h.deployed.Credential {
-			h.active = i
-			h.deployed.Credential = h.entries[i].Name
-			return
+	if recorded := recordOf(&f.status, h.deployed.Credential); recorded != nil {
+		h.deployed.CheckRecord = recorded.DeepCopy().CheckRecord
+		for i := range h.entries {
+			if f.candidates[i].recordName == h.deployed.Credential {
+				h.active = i
+				h.deployed.Credential = h.entries[i].Name
+				return
+			}
 		}
 	}
+	// By this time it is known to have diverged, even if somebody took it away.
+	h.deployed.LastCheckTime = cmp.Or(h.deployed.LastCheckTime, h.deployed.LastAcceptedTime, timestamp(f.Now))
 }
 
 // rejoin finds the entry whose candidate makes the deployed token again.
@@ -110,6 +113,21 @@ func (h *history) rejoin(f *facts) {
 	}
 }
 
+// hold plans the check of an edit that came after too many others.
+func (h *history) hold(i int, until time.Time) {
+	if until.IsZero() {
+		return
+	}
+	entry := &h.entries[i]
+	entry.NextCheckTime = timestamp(until)
+	if entry.Verdict == v1alpha1.VerdictUnknown {
+		entry.Reason = v1alpha1.ReasonEditedTooOften
+	}
+	if i == h.active {
+		h.deployed.CheckRecord = entry.CheckRecord
+	}
+}
+
 // deploy records that an entry's candidate is in the target now.
 func (h *history) deploy(entry int, endpoint string) {
 	if h.deployed == nil {
@@ -127,25 +145,6 @@ func recordOf(status *v1alpha1.JupicoCredentialStatus, name string) *v1alpha1.Cr
 		}
 	}
 	return nil
-}
-
-// sanitize makes a record consistent, whoever edited the status, and whatever clock it was written by.
-func (f *facts) sanitize(record *v1alpha1.CheckRecord) {
-	if accepted := record.LastAcceptedTime; accepted != nil && accepted.After(f.Now) {
-		record.LastAcceptedTime = timestamp(f.Now)
-	}
-	longestWait := 2*scheduleOf(f.Resource).longestBackoff() + longestRetry // more than any wait that is planned
-	if next := record.NextCheckTime; next != nil && next.Sub(f.Now) > longestWait {
-		record.NextCheckTime = timestamp(f.Now)
-	}
-	isAccepted := record.Verdict == v1alpha1.VerdictAccepted && record.LastAcceptedTime != nil
-	isRejected := record.Verdict == v1alpha1.VerdictRejected && record.Reason != ""
-	if !isAccepted && !isRejected {
-		record.Verdict = v1alpha1.VerdictUnknown
-	}
-	if isAccepted && record.Reason == "" {
-		record.Reason = string(outcome.Accepted)
-	}
 }
 
 // rank is the place of the deployed token among the entries: that of the entry that it came from, or the last when that

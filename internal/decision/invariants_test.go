@@ -181,7 +181,7 @@ func (w *world) expectSoundStatus(began, wakeUp time.Time) {
 		if c.ObservedGeneration != resource.Generation {
 			fail("%s is about generation %d", c.Type, c.ObservedGeneration)
 		}
-		if c.LastTransitionTime.IsZero() || c.LastTransitionTime.After(w.now) {
+		if c.LastTransitionTime.IsZero() || c.LastTransitionTime.After(w.now.Add(time.Minute)) {
 			fail("%s changed at %s", c.Type, c.LastTransitionTime)
 		}
 	}
@@ -234,6 +234,9 @@ func (w *world) expectSoundRecords(fail func(string, ...any)) {
 			fail("status.credentials has not one entry per credential")
 		}
 		records = append(records, status.Credentials[i].CheckRecord)
+		if !slices.Contains([]v1alpha1.TokenForm{"", "Standard", "TrailingNewline"}, status.Credentials[i].TokenForm) {
+			fail("a form that the schema refuses: %s", status.Credentials[i].TokenForm)
+		}
 	}
 	if deployed := status.Deployed; deployed != nil {
 		if deployed.Credential == "" || deployed.Endpoint == "" {
@@ -280,9 +283,11 @@ func (w *world) expectTruth(fail func(string, ...any)) {
 	if strings.TrimSuffix(target.token, "\n") != source.value {
 		fail("%s, and the target holds %q, which %q does not make", ready, target.token, source.value)
 	}
-	e := w.proofs[tokenAt{target.token, endpointOf(w.observed)}]
+	at := endpointOf(w.observed)
+	at.CA += w.ca.PEM
+	e := w.proofs[tokenAt{target.token, at}]
 	if e == nil {
-		fail("%s, and the token in the target was never checked at %+v", ready, endpointOf(w.observed))
+		fail("%s, and the token in the target was never checked at %+v", ready, at)
 	}
 	isShared := w.source != nil && w.standby != nil && w.source.value == w.standby.value // and so is its rejection
 	if e.rejections > 1 && !isShared {

@@ -175,13 +175,24 @@ const suspendedMessage = "spec.suspend is true: nothing is checked and nothing i
 func (s *view) unprovenMessage(result outcome.Outcome) string {
 	message := fmt.Sprintf("The first check of credential %q at %s is under way.",
 		s.Resource.Spec.Credentials[s.focus].Name, s.Endpoint.URL)
-	if result != v1alpha1.ReasonChecking {
+	switch result {
+	case v1alpha1.ReasonChecking:
+	case v1alpha1.ReasonEditedTooOften:
+		message = s.editedTooOftenMessage()
+	default:
 		message = s.noEvidence(outcome.Result{Outcome: result})
 		if said := s.endpointAvailable(); said.reason == string(result) {
 			message = said.message // with the detail of the check that it is about
 		}
 	}
 	return message + s.lastKnownGoodMessage()
+}
+
+// editedTooOftenMessage is about an edit that is held.
+func (s *view) editedTooOftenMessage() string {
+	return fmt.Sprintf("After %d edits or check requests in a row, one is tried each minute: the last edit of credential "+
+		"%q at %s. See who keeps editing Secret %q or spec.endpoint, and stop that.",
+		requestsInARow, s.Resource.Spec.Credentials[s.focus].Name, clockTime(s.candidate.NextCheckTime), s.sourceName())
 }
 
 // noEvidence says what came instead of evidence, and what to do about it.

@@ -107,7 +107,9 @@ func (b ReadBackoff) Next(now time.Time) ReadBackoff {
 }
 
 // Waits reports whether it is too early for the next attempt.
-func (b ReadBackoff) Waits(now time.Time) bool { return now.Before(b.RetryAt) }
+func (b ReadBackoff) Waits(now time.Time) bool {
+	return now.Before(b.RetryAt) && b.RetryAt.Sub(now) <= longestReadBackoff // else the clock went back
+}
 
 // isOlder compares two resourceVersions. One that cannot be compared is not older.
 func isOlder(version, than string) bool {

@@ -96,8 +96,10 @@ func (f *facts) isCandidateDue(h *history, i int, by time.Time) bool {
 	}
 	record := &h.entries[i].CheckRecord
 	// A generation is proven anew, but a rejected token is tried at once only when it was edited itself, and a rejection
-	// that is not confirmed yet has its own time.
-	isEdited := f.isSpecEdited() && f.candidates[i].record.checkedFor != f.Resource.Generation &&
+	// that is not confirmed yet has its own time. After a suspension, the schedule goes on, unless the target needs a
+	// proof.
+	isEdited := f.isSpecEdited() && (f.targetDrifted || !f.wasSuspended()) &&
+		f.candidates[i].record.checkedFor != f.Resource.Generation &&
 		record.Verdict == v1alpha1.VerdictAccepted && !isUnconfirmed(record)
 	return isEdited || f.mustBeProven(h, i) || f.isDue(record, f.candidates[i].record.checkedAt, by)
 }
@@ -129,8 +131,9 @@ func (f *facts) isDue(record *v1alpha1.CheckRecord, checkedAt, by time.Time) boo
 	if record.Verdict != v1alpha1.VerdictAccepted || isUnconfirmed(record) {
 		by = f.Now
 	}
-	// A request is answered by a check that began after it. Of several checks, some may have been deferred.
-	isRequested := f.isCheckRequested() && checkedAt.Before(f.requestedAt)
+	// A request is answered by a check that began after it. Of several checks, some may have been deferred. A check that
+	// is said to begin later than now began before the clock went back.
+	isRequested := f.isCheckRequested() && (checkedAt.Before(f.requestedAt) || checkedAt.After(f.Now))
 	return isRequested || record.NextCheckTime == nil || !by.Before(record.NextCheckTime.Time)
 }
 

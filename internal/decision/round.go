@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/check"
 	"github.com/jupico-operator/jupico-operator/internal/credential"
@@ -104,13 +102,14 @@ func (s *State) Run(ctx context.Context, o Observation, calls Calls) (*Round, er
 	f := s.factsOf(o)
 	readErr := f.recallToken(ctx, calls)
 	f.compareWithDeployed()
+	s.sent.holdEdits(f)
 
 	plan := newPlan(f)
 	results := f.ask(ctx, plan, calls)
 	if ctx.Err() != nil {
 		return nil, ctx.Err() // what was answered then says nothing
 	}
-	s.sent.noteForms(f, results)
+	s.sent.noteResults(f, results)
 	f.Now = calls.Now()
 	v := decide(f, results)
 	if retryAt := v.briefWait(); readErr == nil && !retryAt.IsZero() {
@@ -124,11 +123,13 @@ func (s *State) Run(ctx context.Context, o Observation, calls Calls) (*Round, er
 // observe drops everything that is known about an earlier resource of the same name, and keeps what was read.
 func (s *State) observe(o *Observation) {
 	if s.uid != o.Resource.UID {
-		*s = State{uid: o.Resource.UID, sent: sent{
-			requests: rate.NewLimiter(rate.Every(requestEvery), requestsInARow),
-			repairs:  rate.NewLimiter(rate.Every(repairEvery), repairsInARow),
-		}}
+		*s = State{uid: o.Resource.UID}
+		s.sent.beginLimits()
 	}
+	if s.observedAt.Sub(o.Now) > clockSkew {
+		s.sent.rewind(o.Now)
+	}
+	s.observedAt = o.Now.Round(0) // by the clock that may be set, without the monotonic one
 	if o.Resource.Spec.Suspend {
 		return // no source was read
 	}

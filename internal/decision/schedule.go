@@ -5,6 +5,7 @@ package decision
 
 import (
 	"hash/fnv"
+	"math"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -41,6 +42,9 @@ const (
 	// longestProof is how long before a token is written the endpoint must have refused a random one.
 	longestProof = time.Minute
 
+	// clockSkew is how far apart two clocks may be. What is recorded further ahead is of a clock that was wrong.
+	clockSkew = time.Minute
+
 	// longestMassHold bounds how long a standby waits in a mass rejection, which mostly passes by itself.
 	longestMassHold = 5 * time.Minute
 )
@@ -71,7 +75,7 @@ func (s schedule) advance(record *v1alpha1.CheckRecord, answer *check.Answer, no
 		record.LastAcceptedTime = timestamp(now)
 		wait = s.jitterDown(s.interval)
 	case outcome.Rejection:
-		record.ConsecutiveRejected++
+		countRejection(record)
 		record.ConsecutiveAccepted = 0
 		if isUnconfirmed(record) {
 			wait = shortestConfirmation + time.Duration(s.spread()*3)*time.Second
@@ -121,11 +125,15 @@ func (s schedule) enter(record *v1alpha1.CheckRecord, answer *check.Answer, rese
 func (s schedule) applyForms(record *v1alpha1.CheckRecord, result *checkResult, resetBackoff bool, now time.Time) {
 	s.enter(record, &result.Answer, resetBackoff, now)
 	if result.otherRejected && !result.Outcome.IsEvidence() && record.Verdict != v1alpha1.VerdictAccepted {
-		record.ConsecutiveRejected++
+		countRejection(record)
 		if record.ConsecutiveRejected > 1 {
 			record.NextCheckTime = timestamp(now.Truncate(time.Second).Add(s.backoff(record)))
 		}
 	}
+}
+
+func countRejection(record *v1alpha1.CheckRecord) {
+	record.ConsecutiveRejected = min(record.ConsecutiveRejected, math.MaxInt32-1) + 1
 }
 
 // isUnconfirmed reports whether an accepted token met a single rejection, which has no consequence before another.
@@ -163,6 +171,20 @@ func (s schedule) retry(record *v1alpha1.CheckRecord) time.Duration {
 		wait = max(wait, 2*time.Duration(float64(last)/(1-s.spread()/10))) // before its jitter
 	}
 	return s.jitterDown(min(wait, s.interval, longestRetry))
+}
+
+// longestWait is the longest wait that is planned in the state that a record tells of. A longer one is of a clock that
+// ran ahead, or of another interval.
+func (s schedule) longestWait(record *v1alpha1.CheckRecord) time.Duration {
+	longest := longestRetry // no evidence, a rejection that is to be confirmed, or no check yet
+	switch {
+	case record.Verdict == v1alpha1.VerdictRejected,
+		record.Verdict == v1alpha1.VerdictUnknown && record.ConsecutiveRejected > 0:
+		longest = s.jitterUp(s.longestBackoff())
+	case record.Verdict == v1alpha1.VerdictAccepted && lastCheckGaveEvidence(record):
+		longest = s.interval
+	}
+	return longest + time.Second // times in status have whole seconds, and are never too early
 }
 
 func lastCheckGaveEvidence(record *v1alpha1.CheckRecord) bool {
@@ -218,6 +240,13 @@ func timeOf(t *metav1.Time) time.Time {
 		return time.Time{}
 	}
 	return t.Time
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // earliest returns the earlier of two times, of which zero means never.

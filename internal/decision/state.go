@@ -21,7 +21,8 @@ const (
 	repairsInARow = 5
 	repairEvery   = time.Minute
 
-	// requestsInARow is how many checks in a row may be requested, and requestEvery how soon after that another one may.
+	// requestsInARow is how many checks in a row may be requested, or asked for by an edit of what is checked, and
+	// requestEvery how soon after that another one may.
 	requestsInARow = 10
 	requestEvery   = time.Minute
 
@@ -40,7 +41,8 @@ type State struct {
 	// write counts at once too: the last write of the target that the API server confirmed, while no status tells of it.
 	write *confirmedWrite
 
-	observed observed
+	observed   observed
+	observedAt time.Time // when the last round began
 	// conflicts is how many rounds in a row came to nothing because somebody else had written.
 	conflicts int
 }
@@ -140,7 +142,7 @@ type sent struct {
 		value string
 		at    time.Time
 	}
-	requests *rate.Limiter // of check requests
+	requests *rate.Limiter // of check requests, and of edits that the API does not accept
 	repairs  *rate.Limiter // of the target
 	// otherManager is the field manager whose change was put right last.
 	otherManager string
@@ -157,6 +159,8 @@ type edit struct {
 	at        time.Time // zero: it was not edited since the process began
 	// bothRejected: both forms of the login were Rejected since then, so that one is enough to try again.
 	bothRejected bool
+	// isTried: it was checked since then, or was no edit.
+	isTried bool
 }
 
 // confirmedWrite is a write of the target that the API server confirmed.
@@ -254,17 +258,61 @@ func (s *sent) noteCandidate(name string, c *candidate, isEdited bool, now time.
 	if !isEdited {
 		now = time.Time{}
 	}
-	s.edits = append(s.edits, edit{entry: name, candidate: c, at: now})
+	s.edits = append(s.edits, edit{entry: name, candidate: c, at: now, isTried: !isEdited})
 	return &s.edits[len(s.edits)-1]
 }
 
-// noteForms notes the logins of which both forms were Rejected.
-func (s *sent) noteForms(f *facts, results []checkResult) {
-	for i := range results {
-		if r := &results[i]; r.bothRejected {
-			c := &f.candidates[r.entry]
-			s.noteCandidate(f.Resource.Spec.Credentials[r.entry].Name, c.candidate, true, f.Now).bothRejected = true
+// holdEdits lets an edit of what is checked be tried at once, unless too many came in a row. Then the last one is tried
+// when the next check may be requested, or is. One that is taken back needs no try.
+func (s *sent) holdEdits(f *facts) {
+	isGood := f.status.Deployed != nil && f.status.Deployed.Verdict == v1alpha1.VerdictAccepted
+	for i := range f.Resource.Spec.Credentials {
+		about := &f.candidates[i]
+		if about.candidate == nil {
+			continue
 		}
+		e := s.noteCandidate(f.Resource.Spec.Credentials[i].Name, about.candidate, true, f.Now)
+		e.isTried = e.isTried || about.makesDeployed && isGood
+		if e.isTried || s.requests.TokensAt(f.Now) >= 1 {
+			continue
+		}
+		about.heldUntil = refilledAt(s.requests, f.Now).Add(time.Second - 1).Truncate(time.Second) // rounded up
+	}
+}
+
+// beginLimits makes the limiters of a new process, or of one whose clock went back.
+func (s *sent) beginLimits() {
+	s.requests = rate.NewLimiter(rate.Every(requestEvery), requestsInARow)
+	s.repairs = rate.NewLimiter(rate.Every(repairEvery), repairsInARow)
+}
+
+// rewind puts back what is in memory when the clock went back, since nobody is to wait until that has caught up.
+func (s *sent) rewind(now time.Time) {
+	s.beginLimits()
+	s.request.at, s.alteredAt = now, now
+	for i := range s.edits {
+		if s.edits[i].at.After(now) {
+			s.edits[i].at = now
+		}
+	}
+}
+
+// noteResults counts the edits that were tried, but not those that the API accepts, which do no harm however often they
+// come. Edits of two entries that are tried together count as one. It also notes the logins of which both forms were
+// Rejected.
+func (s *sent) noteResults(f *facts, results []checkResult) {
+	isCounted := f.isCheckRequested() // as a request
+	for i := range results {
+		r := &results[i]
+		if r.entry == deployedToken || r.isDeferred() {
+			continue
+		}
+		e := s.noteCandidate(f.Resource.Spec.Credentials[r.entry].Name, f.candidates[r.entry].candidate, true, f.Now)
+		if !e.isTried && !isCounted && !r.isAcceptance() {
+			isCounted = s.requests.AllowN(f.Now, 1)
+		}
+		e.isTried = true
+		e.bothRejected = e.bothRejected || r.bothRejected
 	}
 }
 

@@ -4,6 +4,7 @@
 package decision_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -98,6 +99,8 @@ type state struct {
 
 func states() []state {
 	waiting, ok, synced := "False/WaitingForCredential", "True/Available", "True/Synced"
+	suspended := "Unknown/Suspended"
+	const invalid, later, edited = "False/CAInvalid", "True/CAInvalid", "EditedTooOften"
 	return []state{
 		// On the way to a first delivery.
 		{"the first check is under way", shared,
@@ -257,6 +260,61 @@ func states() []state {
 		{"the new endpoint accepts the token", sandbox,
 			func(w *world) { delivered(w); w.useEndpoint(gatewayURL) },
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+
+		// The certificates of the endpoint.
+		{"the ConfigMap with the certificates is missing from the start", sandbox,
+			func(w *world) {
+				w.ca = decision.CA{Problem: "it does not exist", IsMissing: true}
+				w.writeSource("good")
+			},
+			conditions{invalid, "Unknown/CAInvalid", waiting, invalid, reconciling}},
+		{"the ConfigMap with the certificates cannot be read", sandbox,
+			func(w *world) { w.ca = unreadableCA(w); w.writeSource("good") },
+			conditions{invalid, "Unknown/CAInvalid", waiting, invalid, reconciling}},
+		{"the ConfigMap with the certificates has none", sandbox,
+			func(w *world) { w.ca = decision.CA{Problem: "it has no key \"ca.crt\""}; w.writeSource("good") },
+			conditions{invalid, "Unknown/CAInvalid", waiting, invalid, stalled}},
+		{"the ConfigMap with the certificates was missing", sandbox,
+			func(w *world) {
+				w.ca = decision.CA{Problem: "it does not exist", IsMissing: true}
+				accepted(w)
+				w.ca = decision.CA{PEM: "pem"}
+				w.happens()
+			},
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the ConfigMap with the certificates could not be read", sandbox,
+			func(w *world) { w.ca = unreadableCA(w); accepted(w); w.ca = decision.CA{PEM: "pem"}; w.run(m) },
+			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the ConfigMap with other certificates is missing, and the deployed token is good", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.ca = decision.CA{Problem: "it does not exist", IsMissing: true}
+				w.useEndpoint(gatewayURL)
+			},
+			conditions{later, "True/Accepted", invalid, invalid, reconciling}},
+		{"the ConfigMap with other certificates cannot be read, and the deployed token is good", sandbox,
+			func(w *world) { delivered(w); w.ca = unreadableCA(w); w.useEndpoint(gatewayURL) },
+			conditions{later, "True/Accepted", invalid, invalid, reconciling}},
+		{"the ConfigMap with other certificates has none, and the deployed token is good", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.ca = decision.CA{Problem: "it has no key \"ca.crt\""}
+				w.useEndpoint(gatewayURL)
+			},
+			conditions{later, "True/Accepted", invalid, invalid, stalled}},
+
+		// Edits that come too often.
+		{"the source is edited too often, from the start", sandbox, func(w *world) { w.fight(30) },
+			conditions{"False/" + edited, "Unknown/" + edited, waiting, ok, reconciling}},
+		{"the source is edited too often, and the deployed token is good", sandbox,
+			func(w *world) { delivered(w); w.fight(30) },
+			conditions{"True/" + edited, "True/Accepted", "False/" + edited, ok, reconciling}},
+		{"the source is edited too often, and the deployed token is rejected", sandbox,
+			func(w *world) { revoked(w); w.fight(30) },
+			conditions{"False/Revoked", "False/Revoked", "False/" + edited, ok, stalled}},
+		{"the source was edited too often", sandbox,
+			func(w *world) { delivered(w); w.fight(30); w.run(m + 2*s) },
+			conditions{"True/CandidateRejected", "True/Accepted", "False/CandidateRejected", ok, ""}},
 
 		// Two credentials.
 		{"the standby is active", sandbox, failedOver,
@@ -418,25 +476,47 @@ func states() []state {
 		// Suspension.
 		{"suspended from the start", sandbox,
 			func(w *world) { w.suspend(true) },
-			conditions{"Unknown/Suspended", "Unknown/Suspended", "Unknown/Suspended", "Unknown/Suspended", ""}},
+			conditions{suspended, suspended, suspended, suspended, ""}},
 		{"suspended while all is good", sandbox,
 			func(w *world) { delivered(w); w.suspend(true) },
-			conditions{"True/Suspended", "True/Accepted", synced, ok, ""}},
+			conditions{"True/Suspended", "True/Accepted", suspended, ok, ""}},
+		{"suspended and renamed in one edit, and then the target is deleted", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Suspend, spec.Target.Name = true, "elsewhere" })
+				delete(w.targets, targetName)
+				w.happens()
+			},
+			conditions{"True/Suspended", "True/Accepted", suspended, ok, ""}},
 		{"suspended for long", sandbox,
 			func(w *world) { delivered(w); w.suspend(true); w.run(time.Hour) },
-			conditions{"True/Suspended", "Unknown/Stale", synced, ok, ""}},
+			conditions{"True/Suspended", "Unknown/Stale", suspended, ok, ""}},
 		{"suspended while rejected", sandbox,
 			func(w *world) { revoked(w); w.suspend(true); w.run(time.Hour) },
-			conditions{"False/Suspended", "False/Revoked", synced, ok, ""}},
+			conditions{"False/Suspended", "False/Revoked", suspended, ok, ""}},
 		{"suspended for long while the new bytes are rejected", sandbox,
 			func(w *world) { delivered(w); w.writeSource("bad"); w.suspend(true); w.run(time.Hour) },
-			conditions{"True/Suspended", "Unknown/Stale", "False/CandidateRejected", ok, ""}},
+			conditions{"True/Suspended", "Unknown/Stale", suspended, ok, ""}},
+		{"suspended while the target is somebody else's", sandbox,
+			func(w *world) { delivered(w); w.target().owner = "somebody"; w.happens(); w.suspend(true) },
+			conditions{"False/Suspended", "True/Accepted", suspended, ok, ""}},
 		{"suspended before there was evidence", sandbox,
 			func(w *world) { w.goDown(sandboxURL, outcome.Unavailable); w.writeSource("good"); w.suspend(true) },
-			conditions{"False/Suspended", "Unknown/Suspended", waiting, "False/Unavailable", ""}},
+			conditions{"False/Suspended", "Unknown/Suspended", suspended, "False/Unavailable", ""}},
 		{"resumed", sandbox,
 			func(w *world) { delivered(w); w.suspend(true); w.run(time.Hour); w.suspend(false) },
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+	}
+}
+
+func unreadableCA(w *world) decision.CA {
+	return decision.CA{Problem: "it could not be read", ReadBackoff: decision.ReadBackoff{}.Next(w.now)}
+}
+
+// fight writes one wrong password after another, and nobody waits.
+func (w *world) fight(edits int) {
+	for n := range edits {
+		w.writeSource(fmt.Sprint("wrong ", n))
 	}
 }
 

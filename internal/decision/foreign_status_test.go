@@ -1,0 +1,202 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package decision_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+)
+
+// histories lead to statuses in which everything stands that a status may tell of.
+func histories() []func(*world) {
+	return []func(*world){
+		delivered,
+		revoked,
+		redundant,
+		failedOver,
+		func(w *world) { w.writeSource("bad") },
+		func(w *world) { delivered(w); w.writeSource("bad") },
+		func(w *world) { delivered(w); w.answer("good", outcome.Rejected); w.step() }, // which is not confirmed yet
+		func(w *world) { w.goDown(sandboxURL, outcome.Unavailable); w.writeSource("good") },
+		func(w *world) { delivered(w); w.goDown(sandboxURL, outcome.Unavailable); w.run(h) },
+		func(w *world) { redundant(w); w.answer("good", outcome.Rejected); w.mass = true; w.step(); w.step() },
+		func(w *world) { delivered(w); w.fight(12) },
+		func(w *world) { delivered(w); w.suspend(true) },
+		func(w *world) { delivered(w); w.deleteSource() },
+	}
+}
+
+// hostile is what somebody puts in the place of a value. The schema lets through most of it.
+func hostile(random *rand.Rand, name string, value any, now time.Time) any {
+	words := []any{"", "Nonsense", "Accepted", "Rejected", "Unknown", "Unavailable", "EditedTooOften", "SourceNotFound"}
+	pick := func(values ...any) any { return values[random.IntN(len(values))] }
+	at := func(t time.Time) any { return t.UTC().Format(time.RFC3339) }
+	switch value := value.(type) {
+	case float64:
+		return pick(0.0, 1.0, -1.0, 2.0, 3.0, float64(math.MaxInt32), float64(math.MinInt32))
+	case bool:
+		return !value
+	case []any:
+		if len(value) == 0 {
+			return value
+		}
+		unknown, _ := value[0].(map[string]any)
+		unknown = maps.Clone(unknown)
+		if unknown["name"] != nil {
+			unknown["name"] = "unknown"
+		}
+		return pick([]any{}, append([]any{value[0]}, value...), append([]any{unknown}, value...), value[:1])
+	case string:
+		switch {
+		case strings.HasSuffix(name, "ime"):
+			return pick(at(now.Add(tenYears)), at(now.Add(-tenYears)), at(time.Time{}), at(now.Add(100*m)),
+				at(now.Add(-100*m)), at(now), at(now.Add(59*s)), "9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z")
+		case name == "reason":
+			return pick(append(words, "No reason!", strings.Repeat("Long", 16))...)
+		case name == "verdict", name == "tokenForm", name == "credential":
+			return pick(words...)
+		case name == "resourceVersion":
+			return pick("", "0", "1", "999999999999", "-1", "nonsense")
+		case name == "uid", name == "name", name == "endpoint":
+			return pick("", "nonsense", productionURL)
+		}
+	}
+	return value
+}
+
+// mutilate takes some fields away, and gives others hostile values. A condition keeps what the schema demands of one.
+func mutilate(random *rand.Rand, object map[string]any, now time.Time, rarely int) {
+	for _, name := range slices.Sorted(maps.Keys(object)) {
+		isCondition := object["lastTransitionTime"] != nil
+		isKept := isCondition && name != "lastTransitionTime" && name != "observedGeneration"
+		switch {
+		case isKept:
+		case !isCondition && random.IntN(rarely) == 0:
+			delete(object, name)
+			continue
+		case random.IntN(rarely) == 0:
+			object[name] = hostile(random, name, object[name], now)
+		}
+		switch value := object[name].(type) {
+		case map[string]any:
+			mutilate(random, value, now, rarely)
+		case []any:
+			for _, item := range value {
+				if item, ok := item.(map[string]any); ok {
+					mutilate(random, item, now, rarely)
+				}
+			}
+		}
+	}
+}
+
+// editStatus lets somebody edit the status.
+func (w *world) editStatus(random *rand.Rand) {
+	w.t.Helper()
+	var fields map[string]any
+	if err := json.Unmarshal([]byte(asJSON(w.resource.Status)), &fields); err != nil {
+		w.t.Fatal(err)
+	}
+	mutilate(random, fields, w.now, 2+random.IntN(12))
+	w.resource.Status = v1alpha1.JupicoCredentialStatus{}
+	if err := json.Unmarshal([]byte(asJSON(fields)), &w.resource.Status); err != nil {
+		w.t.Fatal(err)
+	}
+	w.resource.ResourceVersion = w.nextVersion()
+	for _, e := range w.proofs {
+		e.rejections = 0 // that a status tells of
+	}
+}
+
+// survive looks whether a status that somebody edited is made good, with few requests, and whether nobody is harmed.
+func survive(t *testing.T, seed uint64) {
+	t.Helper()
+	random := rand.New(rand.NewPCG(seed, 5))
+	all := histories()
+	w := newWorld(t, sandbox)
+	all[seed%uint64(len(all))](w)
+	w.editStatus(random)
+	edited := asJSON(w.resource.Status)
+	defer func() {
+		if problem := recover(); problem != nil {
+			t.Fatalf("seed %d: %v with the status\n%s", seed, problem, edited)
+		}
+		if t.Failed() {
+			t.Logf("seed %d, the status was edited to\n%s", seed, edited)
+		}
+	}()
+	if random.IntN(2) == 0 {
+		w.stop()
+	}
+	requests := len(w.requests)
+	w.happens()
+	if got := len(w.requests) - requests; got > 8 {
+		t.Errorf("%d requests at once", got)
+	}
+	w.isSampled = true
+	w.run(h)
+	if got := len(w.requests) - requests; got > 60 {
+		t.Errorf("%d requests in an hour", got)
+	}
+	// Nothing waits for a time that somebody made up.
+	w.accepts, w.mass = map[string]outcome.Outcome{}, false
+	w.comeUp(sandboxURL)
+	w.suspend(false)
+	value := "good"
+	if w.source != nil {
+		value = w.source.value
+	}
+	w.answer(value, outcome.Accepted)
+	w.answer("key", outcome.Accepted)
+	w.setSource(value)
+	w.happens()
+	w.run(3*h + 10*m) // for two acceptances in a row
+	w.expectReady("True/Accepted")
+	w.expectTarget(value)
+	w.expectNothingAhead(0)
+}
+
+func TestAStatusThatSomebodyEditedIsMadeGood(t *testing.T) {
+	t.Parallel()
+	const shards, each = 4, 100
+	for shard := range uint64(shards) {
+		t.Run(fmt.Sprintf("shard %d of %d", shard, shards), func(t *testing.T) {
+			t.Parallel()
+			for seed := shard; seed < shards*each && !t.Failed(); seed += shards {
+				survive(t, seed)
+			}
+		})
+	}
+}
+
+func TestACounterThatSomebodyEditedCountsOn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.writeSource("bad")
+	for _, count := range []int32{math.MaxInt32, math.MinInt32} {
+		w.resource.Status.Credentials[0].ConsecutiveRejected = count
+		w.step()
+		w.step()
+		w.expectReady("False/Rejected")
+		if got := w.next(); got < 5*m || got > h+6*m {
+			t.Errorf("after %d rejections, waits %s", count, got)
+		}
+	}
+}
+
+func FuzzAStatusThatSomebodyEdited(f *testing.F) {
+	f.Add(uint64(5310))
+	f.Add(uint64(10995))
+	f.Fuzz(survive)
+}
