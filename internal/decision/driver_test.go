@@ -447,10 +447,3 @@ func (w *world) run(d time.Duration) {
 	}
 	w.now = later(w.now, end)
 }
-
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}

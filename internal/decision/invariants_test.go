@@ -429,3 +429,10 @@ func dump(status v1alpha1.JupicoCredentialStatus) string {
 	}
 	return strings.Join(lines, "\n")
 }
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
