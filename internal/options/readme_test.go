@@ -6,6 +6,7 @@ package options
 import (
 	"flag"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -27,4 +28,30 @@ func TestTheReadmeListsEveryFlag(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestThePageOnReliabilityNamesTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reliability.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := 0
+	for line := range strings.Lines(string(page)) {
+		var sources strings.Builder
+		for _, file := range regexp.MustCompile("`((?:internal|cmd)/[a-z_/]+[.]go)`").FindAllStringSubmatch(line, -1) {
+			source, err := os.ReadFile("../../" + file[1])
+			if err != nil {
+				t.Error(err)
+			}
+			sources.Write(source)
+		}
+		for _, name := range regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`).FindAllString(line, -1) {
+			if named++; !strings.Contains(sources.String(), "func "+name+"(") {
+				t.Errorf("%s is in none of the files that its line names", name)
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("the page names %d tests", named)
+	}
 }
