@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/check"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
@@ -190,4 +191,40 @@ func TestACheckUnderWayServesADeliveryOnlyIfARefusalPrecededIt(t *testing.T) {
 	call <- accept
 	wantResult(t, (<-routine).Result, outcome.Accepted, "HTTP 200")
 	f.wantRequests(2, 0)
+}
+
+func TestAnAcceptanceOfABygoneWayIsRepeatedUnderTheControlThatPassedMeanwhile(t *testing.T) {
+	hold := newHoldBack()
+	f := start(t, hold.wrap)
+	first := f.begin(check.Request{})
+	<-hold.arrived <- accept
+	<-first
+	f.advance(time.Minute)
+	routine := f.begin(check.Request{})
+	straggler := <-hold.arrived
+	delivery := f.begin(check.Request{ForDelivery: true})
+	<-hold.arrived <- accept
+	wantResult(t, (<-delivery).Result, outcome.Accepted, "HTTP 200")
+	straggler <- func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") }
+	wantResult(t, (<-routine).Result, outcome.Accepted, "HTTP 200") // shared
+	f.advance(acceptanceTTL)
+	next := f.begin(check.Request{})
+	<-hold.arrived <- accept
+	wantResult(t, (<-next).Result, outcome.Accepted, "HTTP 200")
+	f.wantRequests(2, 0)
+}
+
+func TestAControlNeedsAPlaceLikeAnyOther(t *testing.T) {
+	hold := newHoldBack()
+	f := start(t, hold.wrap)
+	f.use(Options{QPS: 1000, Burst: 1000, Workers: 2})
+	first := f.begin(check.Request{})
+	call := <-hold.arrived
+	other := f.ask(check.Request{Endpoint: endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}})
+	if other.RetryAt.IsZero() {
+		t.Errorf("got %+v", other)
+	}
+	f.wantRequests(1, 0)
+	call <- accept
+	<-first
 }

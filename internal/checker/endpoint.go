@@ -62,7 +62,8 @@ func (c *caller) isServedBy(running *call, now time.Time) bool {
 	return running != nil && !running.began.Before(c.NotBefore) && now.Sub(running.refused) < c.controlAge()
 }
 
-// call is a request to an endpoint, from its beginning on. Those who join it wait until it is done.
+// call is a request to an endpoint, from its beginning on. Those who join it wait until it is done. Its sender alone
+// writes it: the result without the lock, before it is done, and all else under the lock.
 type call struct {
 	reply
 
@@ -156,7 +157,8 @@ func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, ch
 // is missing later. So does a control, whose check should follow in the same round, unless one is missing already.
 func (e *endpointState) begin(fresh *call, now time.Time) (*call, check.Answer) {
 	isControl := fresh.token == nil
-	if fresh.sender.Urgent || isControl && e.bucket.limiter.TokensAt(now) >= 0 {
+	mayOwe := isControl && e.bucket.hasPlace() && e.bucket.limiter.TokensAt(now) >= 0
+	if fresh.sender.Urgent || mayOwe {
 		e.bucket.limiter.ReserveN(now, 1)
 	} else if retryAt, ok := e.bucket.take(fresh.sender.id, fresh.sender.queue, now); !ok {
 		return nil, check.Answer{RetryAt: retryAt}
@@ -191,9 +193,11 @@ func (e *endpointState) run(ctx context.Context, c *caller, running *call) (chec
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.options.Clock.Now()
-	came := running.reply
-	if ctx.Err() != nil {
-		came.result = outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}
+	came := reply{
+		began: running.began, result: outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"},
+	}
+	if ctx.Err() == nil {
+		came = running.reply
 	}
 	isPassedControl := running.token == nil && came.result.Outcome.Class() == outcome.Rejection
 	if isPassedControl || came.result.Outcome == "" {
@@ -231,8 +235,11 @@ func (e *endpointState) finish(c *call) {
 	if c.result.Attempts > 1 {
 		e.bucket.limiter.ReserveN(now, 1) // on credit
 	}
-	if c.token != nil && c.result.Outcome.Class() == outcome.Acceptance && !e.control.isProof(c) {
-		c.result, e.control.passedAt = outcome.Result{}, time.Time{} // it is repeated after another control
+	if c.token != nil && c.result.Outcome.Class() == outcome.Acceptance && !e.control.proves(c) {
+		c.result = outcome.Result{} // the check is repeated, after another control if there was none meanwhile
+		if c.refused.Equal(e.control.passedAt) {
+			e.control.passedAt = time.Time{}
+		}
 	}
 	if c.token != nil {
 		e.tokens.end(c, now)
@@ -258,9 +265,9 @@ func (c *control) end(ended *call, now time.Time) {
 	}
 }
 
-// isProof reports whether an acceptance proves anything: a random token was refused shortly before, or the endpoint
-// answers as it did since one was refused.
-func (c *control) isProof(accepted *call) bool {
+// proves reports whether an acceptance proves anything: a random token was refused shortly before, or the endpoint
+// answered in the same way since one was. It notes in which ways the endpoint accepts.
+func (c *control) proves(accepted *call) bool {
 	if c.passedAt.IsZero() {
 		return false
 	}

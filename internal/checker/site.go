@@ -46,15 +46,17 @@ func (s *site) find(ca string, client *jupico.Client) *endpointState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.options.Clock.Now()
-	if s.endpoints[ca] == nil && client == nil {
+	e := s.endpoints[ca]
+	switch {
+	case e == nil && client == nil:
 		return nil
-	}
-	if s.endpoints[ca] == nil {
-		s.endpoints[ca] = &endpointState{site: s, client: client, usedAt: now, tokens: newTokens()}
+	case e == nil:
+		e = &endpointState{site: s, client: client, usedAt: now, tokens: newTokens()}
+		s.endpoints[ca] = e
 		s.forget(now)
 	}
-	s.endpoints[ca].usedAt = now
-	return s.endpoints[ca]
+	e.usedAt = now
+	return e
 }
 
 // forget drops the endpoints that are not used, and those that are too many.

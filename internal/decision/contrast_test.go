@@ -5,6 +5,7 @@ package decision_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/decision"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
@@ -81,5 +82,76 @@ func TestACheckThatMayLeadToADeliverySaysSo(t *testing.T) {
 				t.Errorf("the last check of %q, at %s, says %t", row.token, last.began, last.ForDelivery)
 			}
 		})
+	}
+}
+
+func TestAStandbyThatIsCheckedBesideTheConfirmationTakesOverAtOnce(t *testing.T) {
+	t.Parallel()
+	for sentence, happens := range map[string]func(w *world){
+		"since it met no evidence the first time": func(w *world) {
+			tries := 0
+			w.hook = func(p tokenAt) outcome.Outcome {
+				if p.token != "key" {
+					return ""
+				}
+				if tries++; tries == 1 {
+					return outcome.Unavailable
+				}
+				return ""
+			}
+		},
+		"since it waited for its slot": func(w *world) {
+			begin := w.now
+			w.putOff = func(p tokenAt) time.Duration {
+				if p.token == "key" && w.now.Before(begin.Add(5*m)) {
+					return 2 * s
+				}
+				return 0
+			}
+		},
+		"since a check was requested": func(w *world) {
+			w.run(5 * m)
+			w.requestCheck("now")
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox)
+			redundant(w)
+			w.answer("good", outcome.Rejected)
+			happens(w)
+			w.run(6 * m)
+			if w.target().token != "key" {
+				t.Errorf("the target holds %q:\n%s", w.target().token, w.dump())
+			}
+		})
+	}
+}
+
+func TestATokenThatIsReplacedIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.latency = s
+	delivered(w)
+	w.run(4 * m) // so that its next check is near
+	w.requests = nil
+	w.answer("other", outcome.Accepted)
+	w.writeSource("other")
+	for _, r := range w.requests {
+		if r.token == "good" {
+			t.Errorf("it was sent at %s", r.began)
+		}
+	}
+}
+
+func TestATargetIsPutRightFromMemoryWithoutACheck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.run(2 * m)
+	w.requests = nil
+	w.tamper("evil")
+	if w.target().token != "good" || len(w.requests) != 0 {
+		t.Errorf("it holds %q after %d requests", w.target().token, len(w.requests))
 	}
 }

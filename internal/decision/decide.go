@@ -266,7 +266,7 @@ func (v *verdict) mayKeep() bool {
 		return true
 	case h.active == deployedToken:
 		return false
-	case f.targetDrifted, f.lastWriteFailed():
+	case f.mayDiffer(), f.lastWriteFailed():
 		return f.mayBeWritten(h.active)
 	default: // the target holds it, as far as is known
 		return f.provenOf(h.active) != nil

@@ -297,10 +297,12 @@ func (w *world) check(_ context.Context, r check.Request) check.Answer {
 	if w.putOff != nil && !r.Urgent && w.putOff(p) > 0 {
 		return check.Answer{RetryAt: w.now.Add(w.putOff(p))}
 	}
-	answer := check.Answer{Result: w.answerTo(p), Began: w.now, MassRejection: w.mass}
+	answer := check.Answer{Result: w.answerTo(p), MassRejection: w.mass}
 	if r.ForDelivery {
+		w.now = w.now.Add(w.latency)
 		answer.Refused = w.now.Add(-w.controlAge)
 	}
+	answer.Began = w.now
 	w.now = w.now.Add(w.latency)
 	answer.Ended = w.now
 	if answer.Outcome.Class() == outcome.Rejection && w.backoff > 0 {
@@ -372,7 +374,7 @@ func (w *world) deliver(_ context.Context, d decision.Delivery) (decision.Target
 		w.writes++
 	}
 	if target.IsWritten && d.Proof != nil {
-		w.held = next.token
+		w.held = decode(d.Proof.Token)
 	}
 	if w.losesTargetAnswer && target.IsWritten {
 		w.losesTargetAnswer = false
@@ -405,11 +407,6 @@ func (w *world) change(edit func(spec *v1alpha1.JupicoCredentialSpec)) {
 
 func (w *world) edit(edit func(spec *v1alpha1.JupicoCredentialSpec)) {
 	w.change(edit)
-	w.happens()
-}
-
-func (w *world) restart() {
-	w.stop()
 	w.happens()
 }
 

@@ -783,3 +783,8 @@ func TestWhatIsNewOrChangedDoesNotWaitBehindRoutineChecks(t *testing.T) {
 		})
 	}
 }
+
+func (w *world) restart() {
+	w.stop()
+	w.happens()
+}

@@ -104,14 +104,14 @@ func (f *facts) isCandidateDue(h *history, i int, by time.Time) bool {
 	return isEdited || f.mustBeProven(h, i) || f.isDue(record, f.candidates[i].record.checkedAt, by)
 }
 
-// isForDelivery reports whether a candidate is written into the target once it is accepted: it is preferred to the
-// deployed token or is to replace it, or somebody else changed the target.
+// isForDelivery reports whether a candidate may be written into the target once it is accepted: it is preferred to the
+// deployed token, that is rejected, or the target may have lost it.
 func (f *facts) isForDelivery(h *history, i int) bool {
 	switch {
 	case h.deployed == nil, h.isDeployedRejected():
 		return true
 	case i == h.active:
-		return f.targetDrifted || f.lastWriteFailed()
+		return !f.isDeployedKnown() && (f.mayDiffer() || f.lastWriteFailed())
 	default:
 		return i <= h.rank()
 	}
@@ -152,7 +152,7 @@ func followUp(f *facts, results []checkResult) []plannedCheck {
 	}
 	var checks []plannedCheck
 	for i := range h.entries {
-		if f.isStandby(h, i) && !v.acceptedAfterRejection(i) {
+		if isReady := v.acceptedAfterRejection(i) && f.mayBeWritten(i); f.isStandby(h, i) && !isReady {
 			form := h.entries[i].TokenForm
 			check := plannedCheck{entry: i, form: form, notBefore: v.rejectedSince(), forDelivery: true, urgent: true}
 			checks = append(checks, check)

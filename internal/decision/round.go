@@ -147,6 +147,7 @@ func (f *facts) ask(ctx context.Context, plan plan, calls Calls) []checkResult {
 			continue
 		}
 		results = append(results, f.runCheck(ctx, c, calls))
+		f.Now = calls.Now()
 	}
 	for _, c := range followUp(f, results) {
 		results = append(results, f.runCheck(ctx, c, calls))

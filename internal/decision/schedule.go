@@ -39,8 +39,8 @@ const (
 	// shortestTrust is the least time for which an acceptance counts without new evidence.
 	shortestTrust = 15 * time.Minute
 
-	// longestProof is how long before a token is written the endpoint must have refused a random one.
-	longestProof = time.Minute
+	// longestProofAge is how long before a token is written the endpoint must have refused a random one.
+	longestProofAge = time.Minute
 
 	// clockSkew is how far apart two clocks may be. What is recorded further ahead is of a clock that was wrong.
 	clockSkew = time.Minute

@@ -105,8 +105,8 @@ func (o *Options) Validate() error {
 	require(err == nil, "--allowed-endpoint: %w", err)
 	require(o.CheckTimeout >= time.Second && o.CheckTimeout <= time.Minute,
 		"--check-timeout: %s is not between 1s and 1m", o.CheckTimeout)
-	require(o.CheckQPS > 0 && o.CheckQPS <= 10_000, // more than any API would bear; NaN is neither
-		"--check-qps: %v is not above 0 and at most 10000", o.CheckQPS)
+	require(o.CheckQPS >= 0.1 && o.CheckQPS <= 10_000, // a delivery takes two requests in a minute; NaN is neither
+		"--check-qps: %v is not between 0.1 and 10000", o.CheckQPS)
 	require(o.CheckBurst >= 1, "--check-burst: %d is less than 1", o.CheckBurst)
 	return errors.Join(problems...)
 }

@@ -21,6 +21,9 @@ import (
 // MaxBody is the maximum length of a body that can be an answer of the API, in bytes.
 const MaxBody = 64 << 10
 
+// maxMediaType is how much of a media type is kept in a Shape, in bytes.
+const maxMediaType = 100
+
 // maxRetryAfter is the longest time, in seconds, that fits into a Duration with ease.
 const maxRetryAfter = 1 << 31
 
@@ -63,11 +66,12 @@ var statuses = map[int]Outcome{403: Forbidden, 407: ProxyRefused, 408: Unavailab
 
 // Classify turns a response into a result. now is what a Retry-After date is measured from.
 func Classify(r Response, now time.Time) Result {
-	body := parse(r)
+	body, declared := parse(r), mediaType(r)
+	declared = strings.Clone(declared[:min(len(declared), maxMediaType)])
 	result := Result{
 		Outcome: classify(r.Status, body),
 		Detail:  fmt.Sprintf("HTTP %d", r.Status),
-		Shape:   Shape{r.Status, mediaType(r), body.kind},
+		Shape:   Shape{r.Status, declared, body.kind},
 	}
 	switch {
 	case body.code != "":
@@ -102,27 +106,27 @@ type parsed struct {
 	code    string // a documented error code, or empty
 	problem string // why this cannot be an acceptance, or empty
 	isOfAPI bool   // it may be the API's rather than a gateway's, even without a code
-	kind    string // what the body is
+	kind    string // of the body: empty, JSON object or other
 }
 
 func parse(r Response) parsed {
 	text, isTooLong := readable(r.Body)
 	switch {
 	case isPage(r, text):
-		return parsed{kind: "page", problem: "HTML or XML"}
+		return parsed{kind: "other", problem: "HTML or XML"}
 	case isTooLong:
-		return parsed{kind: "long", problem: fmt.Sprintf("a body over %d KiB", MaxBody>>10)}
+		return parsed{kind: "other", problem: fmt.Sprintf("a body over %d KiB", MaxBody>>10)}
 	case len(text) == 0:
 		return gateway(r, parsed{kind: "empty", isOfAPI: true})
 	}
 	var document any
 	if err := json.Unmarshal(text, &document); err != nil {
 		if isJSON(mediaType(r)) {
-			return parsed{kind: "text", problem: "JSON that does not parse"}
+			return parsed{kind: "other", problem: "JSON that does not parse"}
 		}
-		return parsed{kind: "text"}
+		return parsed{kind: "other"}
 	}
-	body := parsed{kind: "JSON", isOfAPI: true}
+	body := parsed{kind: "other", isOfAPI: true}
 	if _, isObject := document.(map[string]any); isObject {
 		body.kind = "JSON object"
 	}
