@@ -155,7 +155,7 @@ func (v *verdict) acknowledge(status *v1alpha1.JupicoCredentialStatus) {
 // nextRound is when the next check can be made. One that is due and was deferred is not tried before its time.
 func (v *verdict) nextRound(next *metav1.Time) time.Time {
 	if v.retryAt.IsZero() || next != nil && next.After(v.facts.Now) && next.Time.Before(v.retryAt) {
-		return scheduleOf(v.facts.Resource).begin(next)
+		return timeOf(next)
 	}
 	return v.retryAt
 }

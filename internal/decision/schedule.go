@@ -207,14 +207,6 @@ func (s schedule) jitterUp(wait time.Duration) time.Duration {
 	return wait + time.Duration(s.spread()*float64(wait)/10)
 }
 
-// begin is when to begin a check. A status has whole seconds, but the checks of one second need not begin together.
-func (s schedule) begin(next *metav1.Time) time.Time {
-	if next == nil {
-		return time.Time{}
-	}
-	return next.Add(time.Duration(s.spread() * float64(time.Second)))
-}
-
 // spread is a number from 0 to less than 1. It follows from the resource's uid, so that it is the same after a restart.
 func (s schedule) spread() float64 {
 	h := fnv.New32a()

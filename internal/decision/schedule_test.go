@@ -781,7 +781,7 @@ func TestRetryAfterIsNotCutShortByAFractionOfASecond(t *testing.T) {
 	w.now = w.wakeUp.Add(300 * time.Millisecond)
 	until := w.now.Add(60 * s)
 	w.reconcile()
-	if w.wakeUp.Before(until) || w.wakeUp.After(until.Add(2*s)) {
+	if w.wakeUp.Before(until) || w.wakeUp.After(until.Add(s)) {
 		t.Errorf("told to wait until %s, it comes at %s", until, w.wakeUp)
 	}
 }

@@ -68,7 +68,7 @@ func NewClient(baseURL string, roots *x509.CertPool, config Config) *Client {
 			},
 		},
 		DisableCompression:     true, // bodies are small, and what they decompress to is not bounded
-		MaxIdleConnsPerHost:    16,
+		MaxIdleConnsPerHost:    64,   // times in a status have whole seconds, so that many checks begin together
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
