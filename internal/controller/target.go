@@ -308,26 +308,15 @@ func (w *targetWrite) cleanUpFormer(ctx context.Context) (string, error) {
 	if latest.UID != w.resource.UID || latest.Generation != w.resource.Generation {
 		return "", errConflict
 	}
-	var first string
-	others := 0
+	remains := ""
 	for _, name := range w.FormerTargets {
-		problem := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name))
-		switch {
-		case problem == "":
-		case first == "":
-			first = fmt.Sprintf("%q could not be cleaned up (%s)", name, problem)
-		default:
-			others++
+		if problem := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name)); problem != "" {
+			remains = fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %q could not be "+
+				"cleaned up (%s). Remove what keeps it, or delete it yourself. The operator tries again once a minute.",
+				w.resource.Spec.Target.Name, name, problem)
 		}
 	}
-	if first == "" {
-		return "", nil
-	}
-	if others > 0 {
-		first += fmt.Sprintf(", and neither could %d more", others)
-	}
-	return fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %s. Remove what keeps "+
-		"it, or delete it yourself. The operator tries again once a minute.", w.resource.Spec.Target.Name, first), nil
+	return remains, nil
 }
 
 // releaseOrDelete lets the Secret itself decide. One that existed before loses the operator's part, one that the
@@ -349,19 +338,14 @@ func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey
 		err = w.save(ctx, secret, "Withdrew from former target Secret")
 	case render.IsOwnedBy(secret, w.resource):
 		err = w.deleteAsRead(ctx, secret, "Deleted former target Secret")
-		secret = &corev1.Secret{}
 	default:
 		render.Release(secret)
 		err = w.save(ctx, secret, "Released former target Secret")
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return w.redact(err.Error(), data)
-	case render.IsManaged(secret, w.resource.Name):
-		return "an admission policy put back the annotation " + v1alpha1.AnnotationManagedBy
-	default:
-		return ""
 	}
+	return ""
 }
 
 // otherManager returns the field manager that changed a Secret last, apart from the operator.
