@@ -147,7 +147,8 @@ func gateway(r Response, body parsed) parsed {
 		schemes = append(schemes, strings.ToLower(scheme))
 	}
 	isIts := func(scheme string) bool { return slices.Contains([]string{"negotiate", "ntlm", "kerberos"}, scheme) }
-	if body.code == "" && slices.ContainsFunc(schemes, isIts) && !slices.Contains(schemes, "basic") {
+	isChallenge := r.Status == http.StatusUnauthorized && body.code == ""
+	if isChallenge && slices.ContainsFunc(schemes, isIts) && !slices.Contains(schemes, "basic") {
 		body.isOfAPI, body.problem = false, "a challenge of a gateway"
 	}
 	return body

@@ -230,6 +230,10 @@ func TestAGatewaysChallengeIsNoRejection(t *testing.T) {
 		if got := Classify(response, time.Now()); got.Outcome != tc.want {
 			t.Errorf("%s: %s (%s), want %s", tc.sentence, got.Outcome, got.Detail, tc.want)
 		}
+		response.Status, response.Body = 200, nil
+		if got := Classify(response, time.Now()); got.Outcome != Accepted {
+			t.Errorf("%s, in an answer that accepts: %s (%s)", tc.sentence, got.Outcome, got.Detail)
+		}
 	}
 }
 
