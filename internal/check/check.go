@@ -55,8 +55,8 @@ type Answer struct {
 	Began time.Time
 	// Ended is when the request of the check ended. That of a shared answer is Began.
 	Ended time.Time
-	// Refused is when, before the check began, the endpoint last refused a random token.
-	Refused time.Time
+	// ControlledAt is when, before the check began, the endpoint last refused a random token.
+	ControlledAt time.Time
 	// Shared: no request was sent for this caller.
 	Shared bool
 	// RetryAt, when it is not zero, says that the caller was deferred, mostly for want of a slot, and when to ask again.

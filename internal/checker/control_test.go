@@ -139,7 +139,7 @@ func TestAnAcceptanceToBeDeliveredFollowsARefusal(t *testing.T) {
 		t.Helper()
 		answer := f.ask(request)
 		wantResult(t, answer.Result, outcome.Accepted, "HTTP 200")
-		if age := answer.Began.Sub(answer.Refused); age < 0 || request.ForDelivery && age >= deliveryControlAge {
+		if age := answer.Began.Sub(answer.ControlledAt); age < 0 || request.ForDelivery && age >= deliveryControlAge {
 			t.Errorf("%s: the refusal is %s older than the check", sentence, age)
 		}
 		f.wantRequests(controls, checks)

@@ -59,7 +59,7 @@ func (c *caller) controlAge() time.Duration {
 
 // isServedBy reports whether a call of the same token that is under way, if there is one, is as good as another.
 func (c *caller) isServedBy(running *call, now time.Time) bool {
-	return running != nil && !running.began.Before(c.NotBefore) && now.Sub(running.refused) < c.controlAge()
+	return running != nil && !running.began.Before(c.NotBefore) && now.Sub(running.controlledAt) < c.controlAge()
 }
 
 // call is a request to an endpoint, from its beginning on. Those who join it wait until it is done. Its sender alone
@@ -77,8 +77,8 @@ type call struct {
 // reply is what came of a call.
 type reply struct {
 	began time.Time
-	// refused is when, before that, the endpoint refused a random token.
-	refused time.Time
+	// controlledAt is when, before that, the last control passed.
+	controlledAt time.Time
 	// result has no Outcome when the sender gave up, or when the answer proves nothing before another control. It is set
 	// before the call is done.
 	result outcome.Result
@@ -140,7 +140,7 @@ func (e *endpointState) shared(r reply, now time.Time) check.Answer {
 	r.result.Duration = 0
 	isMass := r.result.Outcome.Class() == outcome.Rejection && e.tokens.mass.isOn(now)
 	return check.Answer{
-		Result: r.result, Began: r.began, Ended: r.began, Refused: r.refused, Shared: true, MassRejection: isMass,
+		Result: r.result, Began: r.began, Ended: r.began, ControlledAt: r.controlledAt, Shared: true, MassRejection: isMass,
 	}
 }
 
@@ -157,14 +157,14 @@ func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, ch
 // is missing later. So does a control, whose check should follow in the same round, unless one is missing already.
 func (e *endpointState) begin(fresh *call, now time.Time) (*call, check.Answer) {
 	isControl := fresh.token == nil
-	mayOwe := isControl && e.bucket.hasPlace() && e.bucket.limiter.TokensAt(now) >= 0
-	if fresh.sender.Urgent || mayOwe {
+	isOnCredit := isControl && e.bucket.hasPlace() && e.bucket.limiter.TokensAt(now) >= 0
+	if fresh.sender.Urgent || isOnCredit {
 		e.bucket.limiter.ReserveN(now, 1)
 	} else if retryAt, ok := e.bucket.take(fresh.sender.id, fresh.sender.queue, now); !ok {
 		return nil, check.Answer{RetryAt: retryAt}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})
-	fresh.refused, fresh.shapes = e.control.passedAt, e.control.shapes
+	fresh.controlledAt, fresh.shapes = e.control.passedAt, e.control.shapes
 	e.bucket.enter(now)
 	if e.pause.length > 0 {
 		e.pause.halfOpen = fresh
@@ -193,19 +193,19 @@ func (e *endpointState) run(ctx context.Context, c *caller, running *call) (chec
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	now := e.options.Clock.Now()
-	came := reply{
+	final := reply{
 		began: running.began, result: outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"},
 	}
 	if ctx.Err() == nil {
-		came = running.reply
+		final = running.reply
 	}
-	isPassedControl := running.token == nil && came.result.Outcome.Class() == outcome.Rejection
-	if isPassedControl || came.result.Outcome == "" {
+	isPassedControl := running.token == nil && final.result.Outcome.Class() == outcome.Rejection
+	if isPassedControl || final.result.Outcome == "" {
 		return check.Answer{}, false
 	}
-	answer := e.shared(came, now)
+	answer := e.shared(final, now)
 	if isSender {
-		answer.Shared, answer.Ended, answer.Duration = false, now, came.result.Duration
+		answer.Shared, answer.Ended, answer.Duration = false, now, final.result.Duration
 	}
 	return answer, true
 }
@@ -237,7 +237,7 @@ func (e *endpointState) finish(c *call) {
 	}
 	if c.token != nil && c.result.Outcome.Class() == outcome.Acceptance && !e.control.proves(c) {
 		c.result = outcome.Result{} // the check is repeated, after another control if there was none meanwhile
-		if c.refused.Equal(e.control.passedAt) {
+		if c.controlledAt.Equal(e.control.passedAt) {
 			e.control.passedAt = time.Time{}
 		}
 	}
@@ -272,7 +272,7 @@ func (c *control) proves(accepted *call) bool {
 		return false
 	}
 	shape := accepted.result.Shape
-	if accepted.began.Sub(accepted.refused) < deliveryControlAge {
+	if accepted.began.Sub(accepted.controlledAt) < deliveryControlAge {
 		accepted.shapes[shape] = true
 	}
 	return accepted.shapes[shape]

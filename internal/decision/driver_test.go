@@ -300,7 +300,7 @@ func (w *world) check(_ context.Context, r check.Request) check.Answer {
 	answer := check.Answer{Result: w.answerTo(p), MassRejection: w.mass}
 	if r.ForDelivery {
 		w.now = w.now.Add(w.latency)
-		answer.Refused = w.now.Add(-w.controlAge)
+		answer.ControlledAt = w.now.Add(-w.controlAge)
 	}
 	answer.Began = w.now
 	w.now = w.now.Add(w.latency)

@@ -244,7 +244,7 @@ func (f *facts) compareWithDeployed() {
 // accepted just now, shortly after the endpoint had refused a random token.
 func (f *facts) mayBeWritten(entry int) bool {
 	proven := f.provenOf(entry)
-	return proven != nil && !proven.refused.After(f.Now) && f.Now.Sub(proven.refused) <= longestProofAge
+	return proven != nil && !proven.controlledAt.After(f.Now) && f.Now.Sub(proven.controlledAt) <= longestProofAge
 }
 
 func (f *facts) isDeployedKnown() bool { return f.next.deployed != nil }

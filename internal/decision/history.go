@@ -83,7 +83,7 @@ func (h *history) recallDeployed(f *facts) {
 			}
 		}
 	}
-	// By this time it is known to have diverged, even if somebody took it away.
+	// No entry's record is about the deployed token, so it has one of its own. LastCheckTime tells later rounds so.
 	h.deployed.LastCheckTime = cmp.Or(h.deployed.LastCheckTime, h.deployed.LastAcceptedTime, timestamp(f.Now))
 }
 

@@ -37,8 +37,8 @@ type evidence struct {
 	isAccepted bool // ever
 	isKnown    bool // to this process, which saw it accepted or read it back
 	rejections int  // in a row that a status tells of
-	// refused is when, before the last acceptance that was to be delivered, a random token was refused.
-	refused time.Time
+	// controlledAt is when, before the last acceptance that was to be delivered, a random token was refused.
+	controlledAt time.Time
 }
 
 // throughJSON takes the way of a status to the API server and back.
@@ -70,7 +70,7 @@ func (w *world) note(r request) {
 	case outcome.Acceptance:
 		e.isAccepted, e.isKnown, e.rejections = true, true, 0
 		if r.ForDelivery {
-			e.refused = r.began.Add(-w.controlAge)
+			e.controlledAt = r.began.Add(-w.controlAge)
 		}
 	case outcome.Rejection:
 		e.rejections++
@@ -130,9 +130,9 @@ func (w *world) expectSoundDelivery(d decision.Delivery) {
 		w.t.Fatalf("delivers %q, which %s never accepted", p.token, p.at.URL)
 	case !e.isKnown:
 		w.t.Fatalf("delivers %q, which this process neither saw accepted nor read back", p.token)
-	case p.token != w.held && w.now.Sub(e.refused) > time.Minute:
+	case p.token != w.held && w.now.Sub(e.controlledAt) > time.Minute:
 		w.t.Fatalf("delivers %q after %q at %s, and a random token was refused last at %s\n%s",
-			p.token, w.held, w.now, e.refused, w.dump())
+			p.token, w.held, w.now, e.controlledAt, w.dump())
 	case e.rejections > 1 && !isWritten:
 		w.t.Fatalf("delivers %q, which was rejected %d times\n%s", p.token, e.rejections, w.dump())
 	}

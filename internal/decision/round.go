@@ -124,10 +124,10 @@ func (s *State) Run(ctx context.Context, o Observation, calls Calls) (*Round, er
 func (s *State) observe(o *Observation) {
 	if s.uid != o.Resource.UID {
 		*s = State{uid: o.Resource.UID}
-		s.sent.beginLimits()
+		s.sent.resetLimiters()
 	}
 	if s.observedAt.Sub(o.Now) > clockSkew {
-		s.sent.rewind(o.Now)
+		s.sent.resetTimes(o.Now)
 	}
 	s.observedAt = o.Now.Round(0) // by the clock that may be set, without the monotonic one
 	if o.Resource.Spec.Suspend {
@@ -185,7 +185,7 @@ func (f *facts) checkForm(ctx context.Context, c plannedCheck, calls Calls) chec
 	result := f.sendCheck(ctx, c, proof, candidate.record.checkedAt, calls)
 	result.form = c.form
 	if result.isAcceptance() {
-		proof.refused = result.Refused
+		proof.controlledAt = result.ControlledAt
 		f.next.entry(proof.Entry).proven = proof
 	}
 	return result

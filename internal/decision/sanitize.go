@@ -81,7 +81,9 @@ func (f *facts) sanitizeNextCheck(record *v1alpha1.CheckRecord, isAhead bool) {
 	}
 	if isUnconfirmed(record) { // and no rejection confirms itself
 		soonest := record.LastCheckTime.Add(leastConfirmation)
-		record.NextCheckTime = timestamp(later(timeOf(record.NextCheckTime), soonest))
+		if timeOf(record.NextCheckTime).Before(soonest) {
+			record.NextCheckTime = timestamp(soonest)
+		}
 	}
 }
 

@@ -234,13 +234,6 @@ func timeOf(t *metav1.Time) time.Time {
 	return t.Time
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // earliest returns the earlier of two times, of which zero means never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {

@@ -117,8 +117,8 @@ type Proof struct {
 
 	// checkedAt is when the last check of the token began that the status tells of.
 	checkedAt time.Time
-	// refused is when, before the token was accepted, the endpoint refused a random one.
-	refused time.Time
+	// controlledAt is when, before the token was accepted, the endpoint refused a random one.
+	controlledAt time.Time
 }
 
 // form returns the form in which a candidate makes the same token at the same endpoint.
@@ -280,15 +280,15 @@ func (s *sent) holdEdits(f *facts) {
 	}
 }
 
-// beginLimits makes the limiters of a new process, or of one whose clock went back.
-func (s *sent) beginLimits() {
+// resetLimiters makes the limiters of a new process, or of one whose clock was set back.
+func (s *sent) resetLimiters() {
 	s.requests = rate.NewLimiter(rate.Every(requestEvery), requestsInARow)
 	s.repairs = rate.NewLimiter(rate.Every(repairEvery), repairsInARow)
 }
 
-// rewind puts back what is in memory when the clock went back, since nobody is to wait until that has caught up.
-func (s *sent) rewind(now time.Time) {
-	s.beginLimits()
+// resetTimes forgets waits when the clock was set back, since nobody is to wait until it has caught up.
+func (s *sent) resetTimes(now time.Time) {
+	s.resetLimiters()
 	s.request.at, s.alteredAt = now, now
 	for i := range s.edits {
 		if s.edits[i].at.After(now) {
