@@ -176,13 +176,20 @@ func TestManyDeliveriesShareOneControl(t *testing.T) {
 	}
 }
 
-func TestACheckUnderWayServesADeliveryOnlyIfARefusalPrecededIt(t *testing.T) {
+// startWithAnOldControl returns an endpoint that was proven a minute ago.
+func startWithAnOldControl(t *testing.T) (*fixture, *holdBack) {
+	t.Helper()
 	hold := newHoldBack()
 	f := start(t, hold.wrap)
 	first := f.begin(check.Request{})
 	<-hold.arrived <- accept
 	<-first
 	f.advance(time.Minute)
+	return f, hold
+}
+
+func TestACheckUnderWayServesADeliveryOnlyIfARefusalPrecededIt(t *testing.T) {
+	f, hold := startWithAnOldControl(t)
 	routine := f.begin(check.Request{})
 	call := <-hold.arrived
 	delivery := f.begin(check.Request{ForDelivery: true})
@@ -194,12 +201,7 @@ func TestACheckUnderWayServesADeliveryOnlyIfARefusalPrecededIt(t *testing.T) {
 }
 
 func TestAnAcceptanceOfABygoneWayIsRepeatedUnderTheControlThatPassedMeanwhile(t *testing.T) {
-	hold := newHoldBack()
-	f := start(t, hold.wrap)
-	first := f.begin(check.Request{})
-	<-hold.arrived <- accept
-	<-first
-	f.advance(time.Minute)
+	f, hold := startWithAnOldControl(t)
 	routine := f.begin(check.Request{})
 	straggler := <-hold.arrived
 	delivery := f.begin(check.Request{ForDelivery: true})

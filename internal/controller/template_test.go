@@ -142,6 +142,14 @@ var _ = Describe("A target with templates", func() {
 		s.expectReady("True", "Accepted")
 	})
 
+	It("that cannot be rendered with its values makes no target", func() {
+		s := newScene()
+		s.writeSource(s.login.data())
+		s.create(template("", "x", "{{ if true }}{{ eq .Name true }}{{ end }}"))
+		s.expectReady("False", "TemplateError")
+		Expect(s.target()).To(BeNil())
+	})
+
 	It("stays as it is when a template gets an error, which says nothing against it", func() {
 		s := newScene()
 		s.ready(template("", "key", "{{ .Password }}"))
