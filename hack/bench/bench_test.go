@@ -178,12 +178,16 @@ spec:
         - name: HTTPS_PROXY
           value: http://proxy.test
 `
-	const both = `        - name: GOMAXPROCS
+	const all = `        - name: GOGC
+          value: "50"
+        - name: GOMAXPROCS
           value: "1"
         - name: GOMEMLIMIT
           value: 230MiB
 `
-	const fromLimits = `        - name: GOMAXPROCS
+	const fromLimits = `        - name: GOGC
+          value: "50"
+        - name: GOMAXPROCS
           value: "1"
         - name: GOMEMLIMIT
           valueFrom:
@@ -194,9 +198,9 @@ spec:
 		manifests string
 		want      []string
 	}{
-		"both are literal":            {others + both, []string{"GOMAXPROCS=1", "GOMEMLIMIT=230MiB"}},
+		"all are literal":             {others + all, []string{"GOGC=50", "GOMAXPROCS=1", "GOMEMLIMIT=230MiB"}},
 		"one has no value of its own": {others + fromLimits, nil},
-		"neither is set":              {others, nil},
+		"none is set":                 {others, nil},
 	} {
 		path := filepath.Join(t.TempDir(), "manager.yaml")
 		if err := os.WriteFile(path, []byte(row.manifests), 0o600); err != nil {

@@ -17,7 +17,7 @@ import (
 const manifest = "config/manager/manager.yaml"
 
 // runtimeVariables configure the Go runtime, and with it how much CPU and memory the same work takes.
-var runtimeVariables = []string{"GOMAXPROCS", "GOMEMLIMIT"}
+var runtimeVariables = []string{"GOMAXPROCS", "GOMEMLIMIT", "GOGC"}
 
 // readRuntimeEnvironment returns these variables as a file of manifests sets them, in the form NAME=VALUE.
 func readRuntimeEnvironment(path string) ([]string, error) {
@@ -41,7 +41,7 @@ func readRuntimeEnvironment(path string) ([]string, error) {
 	}
 	if len(environment) != len(runtimeVariables) {
 		return nil, fmt.Errorf("%s must set each of %s to a literal value, and sets %q", path,
-			strings.Join(runtimeVariables, " and "), environment)
+			strings.Join(runtimeVariables, ", "), environment)
 	}
 	return environment, nil
 }

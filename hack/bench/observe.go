@@ -22,6 +22,8 @@ import (
 
 // observer watches the resources of a namespace and, if told to, the tokens in its Secrets.
 type observer struct {
+	namespace string
+
 	mu      sync.Mutex
 	states  map[string]string // of Ready, such as "True/Accepted", by resource
 	counts  map[string]int    // of resources, by state
@@ -40,7 +42,7 @@ type token struct {
 func (b *bench) observe(ctx context.Context, namespace string) (*observer, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	o := &observer{
-		states: map[string]string{}, counts: map[string]int{}, tokens: map[string]token{},
+		namespace: namespace, states: map[string]string{}, counts: map[string]int{}, tokens: map[string]token{},
 		changed: make(chan struct{}), cancel: cancel,
 	}
 	return o, b.follow(ctx, o, &v1alpha1.JupicoCredentialList{}, namespace)
@@ -130,7 +132,7 @@ func (o *observer) wait(ctx context.Context, b *bench, limit time.Duration, cond
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timeout.C:
-			return fmt.Errorf("waited %s in vain: %s", limit, o.describe())
+			return fmt.Errorf("waited %s in vain: %s; a list has %s", limit, o.describe(), o.list(ctx, b))
 		}
 	}
 }
@@ -154,10 +156,27 @@ func (o *observer) waitForToken(ctx context.Context, b *bench, name, want string
 func (o *observer) describe() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	return describeCounts(o.counts)
+}
+
+// list describes the resources as the API server has them, which tells whether the watch missed something.
+func (o *observer) list(ctx context.Context, b *bench) string {
+	list := &v1alpha1.JupicoCredentialList{}
+	if err := b.admin.List(ctx, list, client.InNamespace(o.namespace)); err != nil {
+		return err.Error()
+	}
+	counts := map[string]int{}
+	for i := range list.Items {
+		counts[stateOf(&list.Items[i])]++
+	}
+	return describeCounts(counts)
+}
+
+func describeCounts(counts map[string]int) string {
 	var states []string
-	for _, state := range slices.Sorted(maps.Keys(o.counts)) {
-		if o.counts[state] > 0 {
-			states = append(states, fmt.Sprintf("%d %s", o.counts[state], state))
+	for _, state := range slices.Sorted(maps.Keys(counts)) {
+		if counts[state] > 0 {
+			states = append(states, fmt.Sprintf("%d %s", counts[state], state))
 		}
 	}
 	return strings.Join(states, ", ")

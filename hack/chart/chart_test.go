@@ -252,10 +252,11 @@ func TestEveryValueArrives(t *testing.T) {
 		{"namespaces, and no rights elsewhere", "namespaces: [a]", []any{"ClusterRole /jupico-operator-manager-role"}, nil},
 		{"an endpoint", "allowedEndpoints: ['https://a.example']", container("args", 3), "--allowed-endpoint=https://a.example"},
 		{"a flag", "extraArgs: [--check-qps=4]", container("args", 3), "--check-qps=4"},
-		{"an environment variable", "extraEnv: [{name: HTTPS_PROXY, value: 'http://p:1'}]", container("env", 2, "value"), "http://p:1"},
+		{"an environment variable", "extraEnv: [{name: HTTPS_PROXY, value: 'http://p:1'}]", container("env", 3, "value"), "http://p:1"},
 		{"the runtime's memory limit", "goMemLimit: 920MiB", container("env", 0, "value"), "920MiB"},
 		{"no memory limit of the runtime", "goMemLimit: 'off'", container("env", 0, "value"), "off"},
-		{"the runtime's processors", "goMaxProcs: 4", container("env", 1, "value"), "4"},
+		{"the runtime's garbage collection", "goGC: 100", container("env", 1, "value"), "100"},
+		{"the runtime's processors", "goMaxProcs: 4", container("env", 2, "value"), "4"},
 		{"no aggregated roles", "aggregatedRoles: false", []any{"ClusterRole /jupico-operator-jupicocredential-editor-role"}, nil},
 		{"no metrics, as a flag", "metrics: {enabled: false}", container("args", 1), "--metrics-bind-address=0"},
 		{"no metrics, and no service", "metrics: {enabled: false}",
@@ -316,7 +317,7 @@ func TestTheRuntimesMemoryLimitIsNineTenthsOfTheContainers(t *testing.T) {
 func TestValuesThatMeanNothingAreRefused(t *testing.T) {
 	for _, text := range []string{
 		"replica: 3", "replicas: many", "image: {tagg: a}", "namespaces: [Shop]", "namespaces: shop", "extraArgs: [verbose]",
-		"allowedEndpoints: ['http://a.example']", "metrics: {enabled: perhaps}", "goMemLimit: 920Mi", "goMaxProcs: all",
+		"allowedEndpoints: ['http://a.example']", "metrics: {enabled: perhaps}", "goMemLimit: 920Mi", "goGC: 0", "goMaxProcs: all",
 		"serviceMonitor: {enabled: true}\nmetrics: {enabled: false}",
 	} {
 		var v values

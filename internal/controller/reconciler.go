@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -34,9 +35,10 @@ import (
 
 // Reconciler keeps JupicoCredentials proven and delivered.
 type Reconciler struct {
-	cache      client.Reader // of JupicoCredentials
-	live       client.Reader // asks the API server itself
-	client     client.Client // only for writes
+	cache      client.Reader   // of JupicoCredentials
+	live       client.Reader   // asks the API server itself
+	client     client.Client   // only for writes
+	statuses   metadata.Getter // of JupicoCredentials
 	secrets    *objectwatch.Watch
 	configMaps *objectwatch.Watch
 	events     events.EventRecorder

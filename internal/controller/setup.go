@@ -160,6 +160,7 @@ func newReconciler(mgr ctrl.Manager, options Options, n *namespace) (*Reconciler
 		cache:      n.resources,
 		live:       mgr.GetAPIReader(),
 		client:     mgr.GetClient(),
+		statuses:   objects.Resource(v1alpha1.GroupVersion.WithResource(resourcesKind)),
 		secrets:    watch(objectwatch.IndexSecrets, "secrets"),
 		configMaps: watch(objectwatch.IndexConfigMaps, "configmaps"),
 		events:     mgr.GetEventRecorder(render.ManagerName),
