@@ -10,9 +10,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
+	"unicode/utf8"
 )
 
 const (
@@ -301,18 +303,50 @@ func TestDigestsTellUsernamesApartWithoutTheirBytes(t *testing.T) {
 	}
 }
 
+// disguise replaces letters by others, and leaves alone those of "Basic" and all that has a meaning.
+func disguise(value []byte) []byte {
+	const from = "defghjklmnopqrtuvwxyzDEFGHJKLMNOPQRTUVWXYZ"
+	return bytes.Map(func(r rune) rune {
+		if i := strings.IndexRune(from, r); i >= 0 {
+			return rune(from[(i+1)%len(from)])
+		}
+		return r
+	}, value)
+}
+
+// expectSameAdvice looks whether what users are told is the same about values of other letters: then it holds none.
+func expectSameAdvice(t *testing.T, warnings, others []Warning, err, other error) {
+	t.Helper()
+	if fmt.Sprint(err) != fmt.Sprint(other) || !slices.Equal(warnings, others) {
+		t.Fatalf("of other letters it is said %v and %q, and not %v and %q", other, others, err, warnings)
+	}
+}
+
+// isPlain reports whether a value is ASCII that can be printed, which needs no cleaning.
+func isPlain(value []byte) bool {
+	return len(value) > 0 && len(value) <= MaxLength &&
+		!bytes.ContainsFunc(value, func(r rune) bool { return r < 0x20 || r > 0x7e })
+}
+
 func FuzzALoginKeepsEveryByteExceptOneNewline(f *testing.F) {
 	f.Add([]byte(publishedUsername), []byte(publishedPassword))
 	f.Add([]byte("u"), []byte("p\r\n"))
 	f.Add([]byte("u:v"), []byte("\x00"))
+	f.Add([]byte("\ufeffu"), []byte("p"))
+	f.Add([]byte("h\x00u\x00n\x00t\x00"), []byte("\x00h\x00u\x00n\x00t"))
+	f.Add([]byte("u\n\n"), []byte("\r\n"))
+	f.Add([]byte("\xe9"), bytes.Repeat([]byte("long"), MaxLength/4+1))
 	f.Fuzz(func(t *testing.T, username, password []byte) {
-		login, _, err := Login(username, password)
-		if err != nil {
-			return
+		login, warnings, err := Login(username, password)
+		if utf8.Valid(username) && utf8.Valid(password) {
+			_, others, other := Login(disguise(username), disguise(password))
+			expectSameAdvice(t, warnings, others, err, other)
 		}
-		plain, err := base64.StdEncoding.DecodeString(login.Token(Standard).Reveal())
 		if err != nil {
-			t.Fatal(err)
+			if isPlain(username) && isPlain(password) && !bytes.ContainsRune(username, ':') {
+				t.Fatalf("%q and %q are refused: %v", username, password, err)
+			}
+			return
 		}
 		cut := func(b []byte) string {
 			s := string(b)
@@ -321,21 +355,71 @@ func FuzzALoginKeepsEveryByteExceptOneNewline(f *testing.F) {
 			}
 			return strings.TrimSuffix(s, "\n")
 		}
-		if want := cut(username) + ":" + cut(password); string(plain) != want {
+		plain := decodeBase64(t, login.Token(Standard).Reveal())
+		if want := cut(username) + ":" + cut(password); plain != want {
 			t.Fatalf("token of %q, want %q", plain, want)
 		}
+		if got := decodeBase64(t, login.Token(TrailingNewline).Reveal()); got != plain+"\n" {
+			t.Fatalf("the other form is of %q, want %q and a newline", got, plain)
+		}
+		// A server takes the username to end at the first colon.
+		name, word, isLogin := login.RevealLogin()
+		if first, second, _ := strings.Cut(plain, ":"); !isLogin || name != first || word != second {
+			t.Fatalf("a server reads %q and %q, and not %q and %q", first, second, name, word)
+		}
+		expectRedacted(t, login)
 	})
 }
 
-func FuzzAnAPIKeyIsToken68OrAnError(f *testing.F) {
-	f.Add([]byte(publishedKey))
-	f.Add([]byte("Basic abc=\n"))
+func FuzzAnAPIKeyIsSentAsItWasPastedOrRefused(f *testing.F) {
+	for _, key := range []string{
+		publishedKey, "Basic abc=\n", "basic  Basic abc", "Basic", "Basic ", "two words", "a=b", "\ufeffabc", "a\x00b\x00",
+		"\u00a0abc\u0085", "=", "ba\u017fic abc", strings.Repeat("a", MaxLength+1),
+	} {
+		f.Add([]byte(key))
+	}
 	f.Fuzz(func(t *testing.T, key []byte) {
-		got, _, err := APIKey(key)
-		if err == nil && !token68.MatchString(got.Token(Standard).Reveal()) {
-			t.Fatalf("%q made a token that is not token68", key)
+		got, warnings, err := APIKey(key)
+		if utf8.Valid(key) {
+			_, others, other := APIKey(disguise(key))
+			expectSameAdvice(t, warnings, others, err, other)
 		}
+		if err != nil {
+			if token68.Match(key) && len(key) <= MaxLength {
+				t.Fatalf("%q is refused: %v", key, err)
+			}
+			return
+		}
+		token := got.Token(Standard).Reveal()
+		if !token68.MatchString(token) || !bytes.Contains(key, []byte(token)) || len(token) > MaxLength {
+			t.Fatalf("%q made the token %q", key, token)
+		}
+		if (token != string(key)) != (len(warnings) > 0) {
+			t.Fatalf("%q made the token %q, with the warnings %q", key, token, warnings)
+		}
+		again, _, err := APIKey([]byte(token))
+		if err != nil || !again.Equal(got) || got.IsLogin() || got.Token(TrailingNewline).Reveal() != token {
+			t.Fatalf("%q made the token %q, which is made another one (%v)", key, token, err)
+		}
+		expectRedacted(t, got)
 	})
+}
+
+func decodeBase64(t *testing.T, text string) string {
+	t.Helper()
+	plain, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(plain)
+}
+
+func expectRedacted(t *testing.T, c Credential) {
+	t.Helper()
+	if got := fmt.Sprintf("%v %+v %#v %s", c, c, c.Token(Standard), []Credential{c}); got !=
+		strings.Join([]string{Redacted, Redacted, Redacted, "[" + Redacted + "]"}, " ") {
+		t.Fatalf("it is printed as %s", got)
+	}
 }
 
 func TestTextInUTF16IsSaidToBeThat(t *testing.T) {

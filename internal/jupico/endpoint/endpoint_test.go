@@ -204,3 +204,55 @@ func FuzzACanonicalIsItsOwnCanonicalForm(f *testing.F) {
 		}
 	})
 }
+
+// FuzzAnAllowListAllowsWhatItListsAlone compares what is asked with what is listed as a client would resolve both.
+func FuzzAnAllowListAllowsWhatItListsAlone(f *testing.F) {
+	for _, pair := range [][2]string{
+		{productionURL, "https://PLATFORM.jupico.com:443/"}, {productionURL, "https://platform.jupico.com@gw.example"},
+		{"https://gw.example/a", "https://gw.example/a/../b"}, {"https://gw.example/a", "https://gw.example/%61"},
+		{"https://gw.example/a/b", "https://gw.example/a%2Fb"}, {"https://gw.example:", "https://gw.example:0443"},
+		{"https://[fd00::1]:443", "https://[FD00::1]/"}, {"https://gw.example", "https://gw.example./"},
+		{"https://gw.example/A", "https://gw.example/a"}, {"https://\u212a.example", "https://k.example"},
+	} {
+		f.Add(pair[0], pair[1])
+	}
+	f.Fuzz(func(t *testing.T, listed, asked string) {
+		list, err := NewAllowList(listed)
+		if err != nil {
+			if _, err := Canonical(listed); err == nil {
+				t.Fatalf("%q cannot be listed", listed)
+			}
+			return
+		}
+		if canonical, _ := Canonical(listed); !list[canonical] || len(list) != 1 {
+			t.Fatalf("a list of %q is %v", listed, list)
+		}
+		canonical, err := Canonical(asked)
+		if err != nil || !list[canonical] {
+			return
+		}
+		one, two := destination(t, listed), destination(t, asked)
+		if one != two {
+			t.Fatalf("a list of %q allows %q, which leads to %+v, and not to %+v", listed, asked, two, one)
+		}
+		if sent := destination(t, canonical); sent != one {
+			t.Fatalf("what is sent to %q leads to %+v, and not to %+v", canonical, sent, one)
+		}
+	})
+}
+
+// place is where a request to a base URL goes.
+type place struct{ host, port, path string }
+
+func destination(t *testing.T, raw string) place {
+	t.Helper()
+	u, err := url.Parse(raw)
+	if err != nil || u.Scheme != "https" {
+		t.Fatalf("%q: %v", raw, err)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	return place{strings.ToLower(u.Hostname()), port, strings.TrimRight(u.EscapedPath(), "/")}
+}

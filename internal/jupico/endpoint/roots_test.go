@@ -11,13 +11,15 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 )
 
 // authority returns a certificate of its own in PEM, and the same parsed.
-func authority(t *testing.T, name string, notAfter time.Time) (string, *x509.Certificate) {
+func authority(t testing.TB, name string, notAfter time.Time) (string, *x509.Certificate) {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -117,4 +119,62 @@ func TestABundleWithABadBlockIsRefusedByNumber(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refusals are all that is said of a bundle, without its numbers.
+var refusals = regexp.MustCompile(`^(it is not UTF-8: save it as that, in PEM|it holds no PEM certificate|` +
+	`it holds an END line before block 1, without a BEGIN line|block ([0-9]+) of ([0-9]+) (has no END line|is damaged|` +
+	`is followed by an END line without a BEGIN line|is a private key, which others may know by now: take it out|` +
+	`is not a CERTIFICATE: take it out, or convert it|is not a certificate, or a damaged one))$`)
+
+func FuzzABundleIsAllCertificatesOrIsRefusedByNumber(f *testing.F) {
+	one, certificate := authority(f, "One", time.Now().Add(time.Hour))
+	two, _ := authority(f, "Two", time.Now().Add(time.Hour))
+	block := func(kind string) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: certificate.Raw}))
+	}
+	headers := pem.EncodeToMemory(&pem.Block{
+		Type: "CERTIFICATE", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED"}, Bytes: certificate.Raw,
+	})
+	for _, bundle := range []string{
+		"", " ", one, one + two, two + "text" + one, one + block("PRIVATE KEY"), block("X509 CRL") + one, one[:len(one)-9],
+		one[40:] + two, strings.TrimSpace(one) + two, string(headers) + one, "-----BEGIN \n" + one, one + "-----END \n",
+		strings.Replace(one, "-----BEGIN", "\u2014BEGIN", 1), strings.ReplaceAll(one, "\n", "\r\n"), one + "\x00",
+		"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n" + one,
+	} {
+		f.Add(bundle)
+	}
+	f.Fuzz(func(t *testing.T, bundle string) {
+		roots, err := Endpoint{CA: bundle}.Roots()
+		if err != nil {
+			number := refusals.FindStringSubmatch(err.Error())
+			if number == nil || roots != nil {
+				t.Fatalf("got %v, and %v", roots, err)
+			}
+			i, _ := strconv.Atoi(number[2])
+			if n, _ := strconv.Atoi(number[3]); i > n || n > strings.Count(bundle, "BEGIN ") || n > 0 && i < 1 {
+				t.Fatalf("%q is refused: %v", bundle, err)
+			}
+			return
+		}
+		if (roots == nil) != (bundle == "") {
+			t.Fatalf("%q gives %v", bundle, roots)
+		}
+		// To the standard library, each block is a certificate too, and these are all.
+		want, blocks := x509.NewCertPool(), strings.Split(bundle, "-----BEGIN ")[1:]
+		for _, text := range blocks {
+			block, _ := pem.Decode([]byte("-----BEGIN " + text))
+			if block == nil || block.Type != "CERTIFICATE" {
+				t.Fatalf("%q is accepted as %v", text, block)
+			}
+			certificate, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.AddCert(certificate)
+		}
+		if bundle != "" && (len(blocks) == 0 || !roots.Equal(want)) {
+			t.Fatalf("of the %d certificates of %q, not all are accepted, or others", len(blocks), bundle)
+		}
+	})
 }

@@ -6,7 +6,12 @@ package outcome
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -134,19 +139,124 @@ func TestRetryAfterIsReadInBothForms(t *testing.T) {
 	}
 }
 
-func FuzzClassifyAlwaysAnswersFromTheClosedSet(f *testing.F) {
-	f.Add(401, jsonType, "1", []byte(failure("auth_invalid_role")))
+// expectedDetail is all that a detail may consist of: a status, and a word of Jupico's documentation or of ours.
+var expectedDetail = regexp.MustCompile(`^HTTP -?[0-9]+( [a-z_]+| with (HTML or XML|a body over 64 KiB|` +
+	`JSON that does not parse|"success": false|a challenge of a gateway))?$`)
+
+var htmlType = regexp.MustCompile(`(?i)^\s*text/html\s*([;,]|$)`)
+
+func FuzzAResponseIsClassifiedByWhatItMeansAlone(f *testing.F) {
+	f.Add(401, jsonType, "", []byte(failure("auth_invalid_role")))
+	f.Add(401, jsonType, "Negotiate", []byte(`{"code":"auth_invalid_api_token"}`))
+	f.Add(401, "", `Digest realm="a", NTLM`, []byte(nil))
+	f.Add(403, jsonType, "", []byte(failure("auth_invalid_role")))
 	f.Add(200, "text/html", "", []byte("<html>"))
-	f.Fuzz(func(t *testing.T, status int, contentType, retry string, body []byte) {
-		got := Classify(Response{Status: status, ContentType: contentType, RetryAfter: retry, Body: body}, time.Now())
-		if !slices.Contains(All(), got.Outcome) {
-			t.Fatalf("outcome %q", got.Outcome)
+	f.Add(200, jsonType, "", []byte(`{"success":false}`))
+	f.Add(200, jsonType, "", []byte(`{"success":true}}`))
+	f.Add(204, "", "", []byte("\ufeff"))
+	f.Add(299, "application/problem+json; x", "basic", zipped([]byte("\ufeff[]")))
+	f.Add(407, "", "", []byte{0x1f, 0x8b})
+	f.Add(503, jsonType, "", []byte(failure("service_unavailable")))
+	f.Fuzz(func(t *testing.T, status int, contentType, challenge string, body []byte) {
+		r := Response{Status: status, ContentType: contentType, Challenges: []string{challenge}, Body: body}
+		got := Classify(r, time.Now())
+		if !slices.Contains(All(), got.Outcome) || got.RetryAfter != 0 {
+			t.Fatalf("got %+v", got)
 		}
-		if got.Outcome.Class() == Acceptance && status != 401 && (status < 200 || status > 299) {
-			t.Fatalf("status %d was an acceptance", status)
+		word, hasWord := strings.CutPrefix(got.Detail, fmt.Sprintf("HTTP %d ", status))
+		isDocumented := codes[word].outcome != ""
+		isProblem := strings.HasPrefix(word, "with ")
+		if !expectedDetail.MatchString(got.Detail) || hasWord && !isDocumented && !isProblem {
+			t.Fatalf("the detail is %q", got.Detail)
 		}
-		if got.RetryAfter < 0 {
-			t.Fatalf("RetryAfter %s", got.RetryAfter)
+		if len(got.Shape.mediaType) > maxMediaType {
+			t.Fatalf("of the media type, %d bytes are kept", len(got.Shape.mediaType))
+		}
+		expectSoundClass(t, r, got)
+		expectSameBehindGzip(t, r, got)
+	})
+}
+
+// expectSoundClass looks whether evidence comes only from what can be the API's answer.
+func expectSoundClass(t *testing.T, r Response, got Result) {
+	t.Helper()
+	var document map[string]any
+	saysNo := json.Unmarshal(r.Body, &document) == nil && document["success"] == false
+	isSuccess := r.Status >= 200 && r.Status <= 299
+	switch got.Outcome.Class() {
+	case Acceptance:
+		isLimited := got.Outcome == LimitedPermissions && got.Detail == "HTTP 401 auth_invalid_role"
+		if !isLimited && !isSuccess || isSuccess && saysNo || len(r.Body) > MaxBody {
+			t.Fatalf("%s is an acceptance", got.Detail)
+		}
+	case Rejection:
+		if r.Status != 401 {
+			t.Fatalf("%s is a rejection", got.Detail)
+		}
+	case Transient:
+		if r.Status != 408 && r.Status != 429 && (r.Status < 500 || r.Status > 599) {
+			t.Fatalf("%s is transient", got.Detail)
+		}
+	case NoEvidence:
+	}
+	isPage := htmlType.MatchString(r.ContentType) || bytes.HasPrefix(bytes.TrimLeft(r.Body, " \t\r\n\f"), []byte("<"))
+	if isPage && got.Outcome.IsEvidence() {
+		t.Fatalf("a page is taken for evidence: %s", got.Detail)
+	}
+	if r.Status >= 500 && r.Status <= 599 && got.Outcome != Unavailable {
+		t.Fatalf("%s is %s", got.Detail, got.Outcome)
+	}
+}
+
+// expectSameBehindGzip looks whether an answer means the same when something on the way compressed it.
+func expectSameBehindGzip(t *testing.T, r Response, got Result) {
+	t.Helper()
+	if bytes.HasPrefix(r.Body, []byte{0x1f, 0x8b}) || len(r.Body) > MaxBody {
+		return
+	}
+	r.Body = zipped(r.Body)
+	if other := Classify(r, time.Now()); other != got {
+		t.Fatalf("compressed it is %+v, and else %+v", other, got)
+	}
+}
+
+func FuzzRetryAfterIsTheSameInBothForms(f *testing.F) {
+	f.Add("120", uint32(120), uint32(1_767_323_045))
+	f.Add("Fri, 02 Jan 2026 03:06:05 GMT", uint32(0), uint32(1_767_323_045))
+	f.Add("Friday, 02-Jan-26 03:06:05 GMT", uint32(1), uint32(1_767_323_045))
+	f.Add("Fri Jan  2 03:06:05 2026", uint32(59), uint32(0))
+	f.Add("-1", uint32(4294967295), uint32(4294967295))
+	f.Add("99999999999999999999", uint32(3600), uint32(1))
+	f.Add("Fri, 31 Dec 9999 23:59:59 GMT", uint32(1), uint32(1))
+	f.Add(" 0x10 ", uint32(10), uint32(10))
+	f.Fuzz(func(t *testing.T, header string, seconds, at uint32) {
+		now := time.Unix(int64(at), 0).UTC()
+		read := func(header string, now time.Time) time.Duration {
+			return Classify(Response{Status: 429, RetryAfter: header}, now).RetryAfter
+		}
+		wait := time.Duration(seconds) * time.Second
+		date := read(now.Add(wait).Format(http.TimeFormat), now)
+		delta := read(strconv.FormatUint(uint64(seconds), 10), now)
+		if date != wait || delta != min(wait, maxRetryAfter*time.Second) {
+			t.Fatalf("%s is read as %s and, as a date, as %s", wait, delta, date)
+		}
+		if past := read(now.Add(-wait).Format(http.TimeFormat), now); past != 0 {
+			t.Fatalf("a date that has passed is read as %s", past)
+		}
+
+		got, later := read(header, now), read(header, now.Add(time.Hour))
+		const century = 100 * 365 * 24 * time.Hour
+		isDate := later == max(0, got-time.Hour) || got > century // which a Duration cannot hold for long
+		if got < 0 || later != got && !isDate {
+			t.Fatalf("%q is read as %s and, an hour later, as %s", header, got, later)
+		}
+		if spaced := read(" \t"+header+" ", now); spaced != got {
+			t.Fatalf("%q is read as %s and, with spaces, as %s", header, got, spaced)
+		}
+		for _, status := range []int{200, 401, 403} {
+			if got := Classify(Response{Status: status, RetryAfter: header}, now).RetryAfter; got != 0 {
+				t.Fatalf("beside %d, %q is read as %s", status, header, got)
+			}
 		}
 	})
 }
