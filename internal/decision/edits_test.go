@@ -788,3 +788,35 @@ func (w *world) restart() {
 	w.stop()
 	w.happens()
 }
+
+func TestMissingCertificatesAreNotTakenForThoseOfTheSystem(t *testing.T) {
+	t.Parallel()
+	for sentence, ca := range map[string]decision.CA{
+		"that do not exist":  {Problem: "it does not exist", IsMissing: true},
+		"that have no key":   {Problem: "it has no key \"ca.crt\""},
+		"that are not there": unreadableCA(newWorld(t, sandbox)),
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox)
+			delivered(w)
+			w.ca = ca
+			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
+				spec.Endpoint = &v1alpha1.Endpoint{
+					URL: sandboxURL, CAConfigMapRef: &v1alpha1.CAConfigMapReference{Name: "authorities"},
+				}
+			})
+			good := w.sent("good")
+			w.run(h)
+			w.expectReady("True/CAInvalid")
+			if got := w.condition(v1alpha1.ConditionCredentialAccepted); got != "True/Accepted" || w.sent("good")-good < 11 {
+				t.Errorf("CredentialAccepted is %s, and the deployed token was checked %d times", got, w.sent("good")-good)
+			}
+			w.ca = decision.CA{PEM: "pem"}
+			w.happens()
+			w.run(m)
+			w.expectReady("True/Accepted")
+			w.expectTarget("good")
+		})
+	}
+}

@@ -130,7 +130,7 @@ func (f *facts) addCandidate(s *State, i int) {
 	case source.Problem != "":
 		return
 	}
-	about.candidate = &candidate{credential: source.Credential, endpoint: f.Endpoint}
+	about.candidate = &candidate{credential: source.Credential, endpoint: f.Endpoint, lacksCA: f.CA.Problem != ""}
 	about.recordName = f.findRecord(i)
 	isEdited := about.recordName == "" && f.status.ObservedGeneration > 0 // a new resource edits nothing
 	known := s.sent.noteCandidate(name, about.candidate, isEdited, f.Now)

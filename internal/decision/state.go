@@ -99,10 +99,13 @@ type record struct {
 type candidate struct {
 	credential credential.Credential
 	endpoint   endpoint.Endpoint
+	// lacksCA: the endpoint's certificates cannot be had, so it is not the endpoint that is trusted by the system's.
+	lacksCA bool
 }
 
 func (c *candidate) equal(other *candidate) bool {
-	return c != nil && other != nil && c.endpoint == other.endpoint && c.credential.Equal(other.credential)
+	return c != nil && other != nil && c.endpoint == other.endpoint && c.lacksCA == other.lacksCA &&
+		c.credential.Equal(other.credential)
 }
 
 // Proof is a token, the endpoint that accepted it, and what it was made of.
@@ -123,7 +126,7 @@ type Proof struct {
 
 // form returns the form in which a candidate makes the same token at the same endpoint.
 func (p *Proof) form(c *candidate) (credential.Form, bool) {
-	if p == nil || c == nil || p.Endpoint != c.endpoint {
+	if p == nil || c == nil || c.lacksCA || p.Endpoint != c.endpoint {
 		return "", false
 	}
 	for _, form := range []credential.Form{credential.Standard, credential.TrailingNewline} {

@@ -566,6 +566,10 @@ func outcomeRows() map[outcome.Outcome]struct{ first, accepted, rejected conditi
 			conditions{"False/Rejected", "False/Rejected", waiting, "False/" + o, stalled},
 		}
 	}
+	// Without its certificates it is another endpoint, at which nothing is known of the credential.
+	noCA := none("CAInvalid", stalled)
+	noCA.accepted = conditions{"True/CAInvalid", "True/Accepted", "False/CAInvalid", "False/CAInvalid", stalled}
+	noCA.rejected = noCA.first
 	return map[outcome.Outcome]rows{
 		outcome.Accepted:                    acceptance("Accepted"),
 		outcome.LimitedPermissions:          acceptance("LimitedPermissions"),
@@ -578,7 +582,7 @@ func outcomeRows() map[outcome.Outcome]struct{ first, accepted, rejected conditi
 		outcome.ProxyRefused:                none("ProxyRefused", reconciling),
 		outcome.EndpointDoesNotAuthenticate: none("EndpointDoesNotAuthenticate", stalled),
 		outcome.EndpointDenied:              none("EndpointDenied", stalled),
-		outcome.CAInvalid:                   none("CAInvalid", stalled),
+		outcome.CAInvalid:                   noCA,
 		outcome.TLSFailure:                  none("TLSFailure", reconciling),
 		outcome.RateLimited:                 none("RateLimited", reconciling),
 		outcome.Unavailable:                 none("Unavailable", reconciling),
