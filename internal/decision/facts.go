@@ -124,8 +124,8 @@ func (f *facts) addCandidate(s *State, i int) {
 	case f.Resource.Spec.Suspend:
 		about.recordName = name // no source was read
 		return
-	case source.Problem == v1alpha1.ReasonSourceUnreadable && !f.isDeployedFrom(name):
-		about.recordName = name // which is still about the same bytes, as far as is known
+	case source.Problem == v1alpha1.ReasonSourceUnreadable && !f.isDeployedFrom(name) && !f.isSpecEdited():
+		about.recordName = name // which is still about the same bytes and endpoint, as far as is known
 		return
 	case source.Problem != "":
 		return

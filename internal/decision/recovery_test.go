@@ -825,3 +825,24 @@ func TestASourceThatCannotBeReadKeepsTheRecordOfAStandby(t *testing.T) {
 		t.Errorf("after %d requests, the record is %+v", w.sent("good")-sent, got)
 	}
 }
+
+func TestASourceThatCannotBeReadIsNotSaidToBeRejectedWhereItWasNeverAsked(t *testing.T) {
+	t.Parallel()
+	for sentence, edit := range map[string]func(*v1alpha1.JupicoCredentialSpec){
+		"another endpoint": func(spec *v1alpha1.JupicoCredentialSpec) { spec.Endpoint = &v1alpha1.Endpoint{URL: gatewayURL} },
+		"another source": func(spec *v1alpha1.JupicoCredentialSpec) {
+			spec.Credentials[0].BasicAuthSecretRef.Name = "another"
+		},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox)
+			w.writeSource("bad")
+			w.failToRead()
+			w.expectReady("False/Rejected") // as far as is known
+			w.edit(edit)
+			w.run(m)
+			w.expectReady("False/SourceUnreadable")
+		})
+	}
+}
