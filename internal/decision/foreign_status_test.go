@@ -9,10 +9,13 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
@@ -139,15 +142,21 @@ func survive(t *testing.T, seed uint64) {
 	if random.IntN(2) == 0 {
 		w.stop()
 	}
+	w.expectRecovery()
+}
+
+// expectRecovery looks whether a status is made good with few requests, and whether it then stays so.
+func (w *world) expectRecovery() {
+	w.t.Helper()
 	requests := len(w.requests)
 	w.happens()
 	if got := len(w.requests) - requests; got > 8 {
-		t.Errorf("%d requests at once", got)
+		w.t.Errorf("%d requests at once", got)
 	}
 	w.isSampled = true
 	w.run(h)
 	if got := len(w.requests) - requests; got > 60 {
-		t.Errorf("%d requests in an hour", got)
+		w.t.Errorf("%d requests in an hour", got)
 	}
 	// Nothing waits for a time that somebody made up.
 	w.accepts, w.mass = map[string]outcome.Outcome{}, false
@@ -199,4 +208,162 @@ func FuzzAStatusThatSomebodyEdited(f *testing.F) {
 	f.Add(uint64(5310))
 	f.Add(uint64(10995))
 	f.Fuzz(survive)
+}
+
+// author writes a status from scratch. Each byte of its script is a choice, so that a fuzzer can vary one at a time.
+type author struct {
+	script []byte
+	world  *world
+}
+
+// choose returns a number below n. Once the script has ended, that is always 0.
+func (a *author) choose(n int) int {
+	if len(a.script) == 0 {
+		return 0
+	}
+	next := a.script[0]
+	a.script = a.script[1:]
+	return int(next) % n
+}
+
+func pick[T any](a *author, values ...T) T { return values[a.choose(len(values))] }
+
+// fill gives every field below a value one that the schema lets through, whether it makes sense or not.
+func (a *author) fill(name string, v reflect.Value) {
+	switch v.Interface().(type) {
+	case metav1.Time:
+		v.Set(reflect.ValueOf(metav1.Time{Time: a.time()}))
+		return
+	case []metav1.Condition:
+		v.Set(reflect.ValueOf(a.conditions()))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if a.choose(4) > 0 {
+			v.Set(reflect.New(v.Type().Elem()))
+			a.fill(name, v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			a.fill(v.Type().Field(i).Name, v.Field(i))
+		}
+	case reflect.Slice:
+		n := a.choose(3)
+		v.Set(reflect.MakeSlice(v.Type(), n, n))
+		for i := range n {
+			a.fill(fmt.Sprint(name, i), v.Index(i))
+		}
+	case reflect.String:
+		v.SetString(a.word(name))
+	case reflect.Int32:
+		v.SetInt(pick[int64](a, 0, 1, 2, v1alpha1.MaxCredentials))
+		if name == "ConsecutiveRejected" {
+			v.SetInt(pick[int64](a, 0, 1, 2, 3, 7, math.MaxInt32))
+		}
+	case reflect.Int64:
+		v.SetInt(pick(a, a.world.resource.Generation, -1, 0, 1, 99, math.MaxInt64))
+	case reflect.Bool:
+		v.SetBool(a.choose(2) > 0)
+	default:
+		a.world.t.Fatalf("nobody knows what to write into %s, a %s", name, v.Type())
+	}
+}
+
+func (a *author) time() time.Time {
+	now := a.world.now.Truncate(s)
+	return pick(a, now, now.Add(-5*m), now.Add(-s), now.Add(59*s), now.Add(5*m), now.Add(-h), now.Add(h),
+		now.Add(tenYears), now.Add(-tenYears), time.Unix(0, 0).UTC(), time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC))
+}
+
+// conditions has one of a type at the most.
+func (a *author) conditions() []metav1.Condition {
+	var all []metav1.Condition
+	for _, conditionType := range []string{
+		v1alpha1.ConditionReady, v1alpha1.ConditionCredentialAccepted, v1alpha1.ConditionSecretSynced,
+		v1alpha1.ConditionEndpointAvailable, v1alpha1.ConditionRedundant, reconciling, stalled, "Nonsense",
+	} {
+		if a.choose(3) == 0 {
+			continue
+		}
+		all = append(all, metav1.Condition{
+			Type: conditionType, Message: "Somebody wrote this.", LastTransitionTime: metav1.Time{Time: a.time()},
+			Status: pick(a, metav1.ConditionTrue, metav1.ConditionFalse, metav1.ConditionUnknown),
+			Reason: a.word("Reason" + conditionType), ObservedGeneration: int64(a.choose(3)),
+		})
+	}
+	return all
+}
+
+// word is one for a field of this name: one of the truth, one that would matter, or one that means nothing.
+func (a *author) word(name string) string {
+	w := a.world
+	target := w.target()
+	if target == nil {
+		target = &secret{}
+	}
+	reasons := []string{
+		"Accepted", "LimitedPermissions", "Rejected", "UserInactive", "Unavailable", "EndpointDenied", "Checking",
+		v1alpha1.ReasonSuspended, v1alpha1.ReasonTargetConflict, v1alpha1.ReasonTargetWriteFailed,
+		v1alpha1.ReasonEditedTooOften, v1alpha1.ReasonSourceNotFound, v1alpha1.ReasonStale, "Nonsense",
+	}
+	switch {
+	case name == "Name", name == "Credential":
+		return pick(a, "main", "standby", targetName, "nonsense")
+	case name == "Verdict":
+		return pick(a, "Accepted", "Rejected", "Unknown", "")
+	case name == "Reason":
+		return pick(a, append(reasons, "", strings.Repeat("Long", 16))...)
+	case strings.HasPrefix(name, "Reason"):
+		return pick(a, reasons...)
+	case name == "TokenForm":
+		return pick(a, "Standard", "TrailingNewline", "")
+	case name == "Endpoint":
+		return pick(a, sandboxURL, productionURL, gatewayURL, "nonsense")
+	case name == "UID":
+		return pick(a, "source", string(target.uid), "standby", "", "nonsense")
+	case name == "ResourceVersion":
+		return pick(a, w.source.version, target.version, "", "0", "999999999999", "nonsense")
+	default: // a key, or a check request
+		return pick(a, "token", "url", "", "nonsense") + name
+	}
+}
+
+// FuzzAStatusThatSomebodyWrote lets somebody write a whole status beside a target that was delivered, or beside none.
+func FuzzAStatusThatSomebodyWrote(f *testing.F) {
+	random := rand.New(rand.NewPCG(3, 5))
+	for n := range 24 {
+		script := make([]byte, 160)
+		for i := range script {
+			script[i] = byte(random.IntN(256))
+		}
+		f.Add(script, byte(n))
+	}
+	f.Fuzz(func(t *testing.T, script []byte, how byte) {
+		w := newWorld(t, sandbox)
+		w.accepts["good"] = outcome.Accepted
+		w.setSource("good")
+		if how&1 > 0 {
+			delivered(w)
+		}
+		if how&2 > 0 {
+			w.setSource("bad")
+		}
+		if how&4 > 0 {
+			w.stop()
+		}
+		w.resource.Status = v1alpha1.JupicoCredentialStatus{}
+		(&author{script: script, world: w}).fill("", reflect.ValueOf(&w.resource.Status).Elem())
+		w.resource.ResourceVersion = w.nextVersion()
+		for _, e := range w.proofs {
+			e.rejections = 0 // that a status tells of
+		}
+		written := asJSON(w.resource.Status)
+		defer func() {
+			if problem := recover(); problem != nil || t.Failed() {
+				t.Fatalf("%v, and the status was written as\n%s", problem, written)
+			}
+		}()
+		w.expectRecovery()
+	})
 }
