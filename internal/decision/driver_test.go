@@ -49,9 +49,10 @@ type world struct {
 
 	// The API server. resource is as it has it, and watched as the watch shows it, while that lags behind.
 	resource, watched *v1alpha1.JupicoCredential
-	source, standby   *secret            // of the first and the second entry
-	targets           map[string]*secret // by name
-	version           int                // of what was written last
+	source, standby   *secret                            // of the first and the second entry
+	sourceOf          func(*v1alpha1.Credential) *secret // if there is one, it finds them instead
+	targets           map[string]*secret                 // by name
+	version           int                                // of what was written last
 	// refusal is how the API server refuses to have a target written. The problem "error" is a failure that is no refusal.
 	refusal         decision.Target
 	templateProblem string

@@ -31,6 +31,9 @@ func (w *world) endpoint() endpoint.Endpoint { return endpointOf(w.resource) }
 
 // secretOf returns the source of an entry.
 func (w *world) secretOf(resource *v1alpha1.JupicoCredential, i int) *secret {
+	if w.sourceOf != nil {
+		return w.sourceOf(&resource.Spec.Credentials[i])
+	}
 	if resource.Spec.Credentials[i].SecretName() == standbyName {
 		return w.standby
 	}
