@@ -126,7 +126,7 @@ func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 		return nil, e.shared(last, now)
 	}
 	switch {
-	case now.Sub(e.control.passedAt) < c.controlAge():
+	case now.Sub(e.control.passedAt) < c.controlAge() && !e.pause.needsControl():
 		return e.begin(&call{sender: c, secret: c.Token, token: token}, now)
 	case e.control.call != nil:
 		return e.join(c, e.control.call, now)

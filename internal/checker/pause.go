@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// failuresToPause is how many outcomes without evidence in a row begin a pause.
+	// failuresToPause is how many outcomes without evidence in a row begin a pause. The last of them is a control's.
 	failuresToPause = 5
 	// A pause lasts as long as Retry-After says, but no longer than longestPause. Without Retry-After, it lasts for
 	// shortestPause at first, and then twice as long each time, up to longestPause.
@@ -19,15 +19,17 @@ const (
 )
 
 // pause keeps requests from an endpoint that asked for that, or that gives no evidence. When its time is over, one
-// check at a time is let through, and only that check ends the pause or begins the next. No library does this: those
-// for circuit breakers read the system's clock, so that tests cannot let time pass, and know only success and failure.
+// control at a time is let through, and only that ends the pause or begins the next. A pause that the endpoint did not
+// ask for begins with a control too: what is answered to a token may be about that token alone, such as one that is too
+// long for a header, and must not keep all others waiting. No library does this: those for circuit breakers read the
+// system's clock, so that tests cannot let time pass, and know only success and failure.
 type pause struct {
 	failures int           // outcomes without evidence in a row
 	length   time.Duration // 0: there is no pause
 	until    time.Time
-	halfOpen *call // the one that is let through, while it is under way
+	halfOpen *call // the control that is let through, while it is under way
 
-	last reply // of the check that began the pause
+	last reply // of the call that began the pause
 }
 
 // answer returns what stands for the reply to every check now. It returns false when a request may be sent.
@@ -37,6 +39,9 @@ func (p *pause) answer(now time.Time) (reply, bool) {
 	last.result.RetryAfter = min(last.result.RetryAfter, left)
 	return last, left > 0 || p.halfOpen != nil
 }
+
+// needsControl reports whether the next request has to be a control.
+func (p *pause) needsControl() bool { return p.length > 0 || p.failures >= failuresToPause-1 }
 
 // end records what a call says about the endpoint, and reports whether that begins a pause or makes it longer. A call
 // that was given up says nothing, and a TLS failure may be caused by the authorities of one resource.
@@ -58,7 +63,8 @@ func (p *pause) end(c *call, now time.Time) bool {
 	length := min(c.result.RetryAfter, longestPause)
 	if length <= 0 {
 		isAskedFor := c.result.Outcome == outcome.RateLimited
-		if !isDecisive || p.length == 0 && p.failures < failuresToPause && !isAskedFor {
+		isAway := p.failures >= failuresToPause && c.token == nil
+		if !isDecisive || p.length == 0 && !isAway && !isAskedFor {
 			return false
 		}
 		length = min(max(shortestPause, 2*p.length), longestPause)

@@ -7,11 +7,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/check"
+	"github.com/jupico-operator/jupico-operator/internal/credential"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
@@ -99,6 +101,51 @@ func emulateHour(t *testing.T, fault jupicotest.Fault, authorities int) (last ou
 	return last
 }
 
+func TestTokensThatAreGivenNoEvidenceAloneKeepNobodyElseWaiting(t *testing.T) {
+	for sentence, fault := range map[string]jupicotest.Fault{
+		"a header that is too long":  {Status: 400, HTML: true},
+		"a firewall that knows them": {Status: 403},
+		"an error that they provoke": {Status: 500},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			const crowd = 50
+			tokens := someTokens(t, crowd)
+			troubled := jupicotest.New()
+			troubled.Inject(fault)
+			f := start(t, func(api http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					isTroubled := func(token credential.Token) bool { return r.Header.Get("Authorization") == token.Authorization() }
+					if slices.ContainsFunc(tokens, isTroubled) {
+						troubled.ServeHTTP(w, r)
+						return
+					}
+					api.ServeHTTP(w, r)
+				})
+			})
+			checks := 0
+			waits := make([]time.Duration, crowd)
+			f.simulate(crowd+1, time.Hour, atOnce, func(who int) time.Time {
+				now := f.clock.Now()
+				if who == crowd {
+					f.wantCheck(outcome.Accepted, "HTTP 200")
+					checks++
+					return now.Add(time.Minute)
+				}
+				answer := f.ask(check.Request{Token: tokens[who], Namespace: "another"})
+				if !answer.RetryAt.IsZero() {
+					return answer.RetryAt
+				}
+				waits[who] = min(max(10*time.Second, 2*waits[who]), 5*time.Minute)
+				return now.Add(waits[who])
+			})
+			t.Logf("%d checks of a good token in an hour, of %d requests in all", checks, f.Requests()+troubled.Requests())
+			if checks != 60 {
+				t.Errorf("a good token was checked %d times in an hour", checks)
+			}
+		})
+	}
+}
+
 func TestAPauseAnswersWithTheFailureThatBeganIt(t *testing.T) {
 	f := start(t)
 	f.check(f.at)
@@ -120,7 +167,7 @@ func TestAPauseAnswersWithTheFailureThatBeganIt(t *testing.T) {
 			t.Errorf("%s: got %+v", sentence, answer)
 		}
 	}
-	f.wantRequests(1, 6)
+	f.wantRequests(2, 5)
 	if f.gauge("jupico_endpoint_breaker_open") != 1 {
 		t.Error("no metric says so")
 	}
@@ -166,6 +213,7 @@ func TestEachPauseIsTwiceAsLongAsTheLast(t *testing.T) {
 func startAfterPause(t *testing.T) (*fixture, *holdBack) {
 	t.Helper()
 	hold := newHoldBack()
+	hold.all.Store(true)
 	f := start(t, hold.wrap)
 	for range failuresToPause {
 		answer := f.begin(check.Request{NotBefore: f.clock.Now()})
@@ -176,7 +224,7 @@ func startAfterPause(t *testing.T) (*fixture, *holdBack) {
 	return f, hold
 }
 
-func TestOneCheckAtATimeIsLetThroughAfterAPause(t *testing.T) {
+func TestOneControlAtATimeIsLetThroughAfterAPause(t *testing.T) {
 	f, hold := startAfterPause(t)
 	first := f.begin(check.Request{})
 	call := <-hold.arrived
@@ -185,8 +233,10 @@ func TestOneCheckAtATimeIsLetThroughAfterAPause(t *testing.T) {
 			t.Errorf("got %+v", answer)
 		}
 	}
-	call <- accept
+	call <- refuse
+	<-hold.arrived <- accept
 	wantResult(t, (<-first).Result, outcome.Accepted, "HTTP 200")
+	hold.all.Store(false)
 	if answer := f.ask(check.Request{Token: someTokens(t, 1)[0]}); answer.Shared {
 		t.Errorf("got %+v", answer)
 	}
@@ -226,9 +276,9 @@ func TestWhatBeginsAPause(t *testing.T) {
 	}
 }
 
-func TestACheckAfterAPauseThatFindsNothingOutIsFollowedByAnother(t *testing.T) {
+func TestAControlAfterAPauseThatFindsNothingOutIsFollowedByAnother(t *testing.T) {
 	for sentence, o := range map[string]outcome.Outcome{
-		"a TLS failure": outcome.TLSFailure, "a check that was given up": "",
+		"a TLS failure": outcome.TLSFailure, "a control that was given up": "",
 	} {
 		t.Run(sentence, func(t *testing.T) {
 			now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -239,17 +289,17 @@ func TestACheckAfterAPauseThatFindsNothingOutIsFollowedByAnother(t *testing.T) {
 				return is
 			}
 			if !isPaused() {
-				t.Fatal("another check is let through beside it")
+				t.Fatal("another control is let through beside it")
 			}
 			p.end(first, now)
 			if isPaused() || p.length != shortestPause {
-				t.Error("no other check is let through")
+				t.Error("no other control is let through")
 			}
 		})
 	}
 }
 
-func TestACheckAfterAPauseWhoseSenderGivesUpIsFollowedByAnother(t *testing.T) {
+func TestAControlAfterAPauseWhoseSenderGivesUpIsFollowedByAnother(t *testing.T) {
 	f, hold := startAfterPause(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	given := make(chan check.Answer, 1)
@@ -258,6 +308,7 @@ func TestACheckAfterAPauseWhoseSenderGivesUpIsFollowedByAnother(t *testing.T) {
 	cancel()
 	wantResult(t, (<-given).Result, outcome.Unreachable, "it was given up")
 	answer := f.begin(check.Request{})
+	<-hold.arrived <- refuse
 	<-hold.arrived <- accept
 	wantResult(t, (<-answer).Result, outcome.Accepted, "HTTP 200")
 }
@@ -358,7 +409,7 @@ func TestAPauseThatTheAPIDidNotAskForHasNoRetryAfter(t *testing.T) {
 	}
 }
 
-func TestAPauseIsFollowedByOneCheckAtATimeWhenTheAPIAskedForItToo(t *testing.T) {
+func TestAPauseIsFollowedByOneControlAtATimeWhenTheAPIAskedForItToo(t *testing.T) {
 	hold := newHoldBack()
 	f := start(t, hold.wrap)
 	answer := f.begin(check.Request{})
@@ -368,6 +419,7 @@ func TestAPauseIsFollowedByOneCheckAtATimeWhenTheAPIAskedForItToo(t *testing.T) 
 	}
 	wantResult(t, (<-answer).Result, outcome.RateLimited, "HTTP 429")
 	f.advance(30 * time.Second)
+	hold.all.Store(true)
 	first := f.begin(check.Request{})
 	call := <-hold.arrived
 	other := f.ask(check.Request{Token: someTokens(t, 1)[0]})
@@ -375,7 +427,7 @@ func TestAPauseIsFollowedByOneCheckAtATimeWhenTheAPIAskedForItToo(t *testing.T) 
 	if !other.Shared || other.RetryAfter != 0 {
 		t.Errorf("got %+v", other)
 	}
-	call <- accept
-	<-hold.arrived <- accept // after another control
+	call <- refuse
+	<-hold.arrived <- accept
 	wantResult(t, (<-first).Result, outcome.Accepted, "HTTP 200")
 }
