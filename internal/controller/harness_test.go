@@ -92,10 +92,10 @@ var logins atomic.Int64
 
 func newLogin() login {
 	n := logins.Add(1)
-	l := login{fmt.Sprintf("canaryUser%d", n), fmt.Sprintf("cAnary-Pa55word-%d", n)}
+	l := login{fmt.Sprintf("canaryUser%d", n), fmt.Sprintf("cAnary+<Pa55>&/word-%d", n)}
 	secretsMu.Lock()
 	defer secretsMu.Unlock()
-	secrets = append(secrets, l.password, l.token(), l.tokenWithNewline())
+	secrets = append(secrets, l.secrets()...)
 	return l
 }
 

@@ -4,16 +4,12 @@
 package controller
 
 import (
-	"encoding/json"
 	"net/http"
-	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	dto "github.com/prometheus/client_model/go"
-	corev1 "k8s.io/api/core/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -188,28 +184,3 @@ var _ = AfterSuite(func() {
 	expectNoCanary()
 	expectRightsAreUsed()
 })
-
-func expectNoCanary() {
-	GinkgoHelper()
-	var everything strings.Builder
-	everything.WriteString(logs.String())
-	var resources v1alpha1.JupicoCredentialList
-	Expect(admin.List(ctx, &resources)).To(Succeed())
-	var events eventsv1.EventList
-	Expect(admin.List(ctx, &events)).To(Succeed())
-	var configMaps corev1.ConfigMapList
-	Expect(admin.List(ctx, &configMaps)).To(Succeed())
-	families, err := operator.registry.Gather()
-	Expect(err).NotTo(HaveOccurred())
-	for _, part := range []any{resources, events, configMaps, families} {
-		encoded, err := json.Marshal(part)
-		Expect(err).NotTo(HaveOccurred())
-		everything.Write(encoded)
-	}
-	Expect(secrets).NotTo(BeEmpty())
-	Expect(everything.String()).To(ContainSubstring("Checked token"), "the log was not at its highest verbosity")
-	shown := decoded(everything.String())
-	for _, secret := range secrets {
-		Expect(strings.Contains(shown, secret)).To(BeFalse(), "a secret was shown: "+secret)
-	}
-}

@@ -179,6 +179,7 @@ func (o *runningOperator) start() {
 	o.cancel, o.done = cancel, make(chan struct{})
 	checks := checker.New(allowed, jupico.Config{Timeout: checkTimeout, UserAgent: "test"},
 		checker.Options{QPS: 100, Burst: 100, Workers: 8, Clock: &testClock})
+	o.registry.MustRegister(checks)
 	Expect(SetUp(running, manager, Options{
 		MaxConcurrentReconciles: 8,
 		Namespaces:              o.namespaces,
@@ -226,7 +227,7 @@ type emulatorPool struct {
 	taken  []*jupicotest.Emulator
 }
 
-const emulatorPoolSize = 300
+const emulatorPoolSize = 400
 
 func newEmulatorPool() *emulatorPool {
 	ca, err := jupicotest.NewCA()
