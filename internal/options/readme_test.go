@@ -30,13 +30,17 @@ func TestTheReadmeListsEveryFlag(t *testing.T) {
 	})
 }
 
-func TestThePageOnReliabilityNamesTestsThatExist(t *testing.T) {
-	page, err := os.ReadFile("../../docs/reliability.md")
-	if err != nil {
-		t.Fatal(err)
+func TestThePagesOnReliabilityAndSecurityNameTestsThatExist(t *testing.T) {
+	var pages strings.Builder
+	for _, name := range []string{"reliability.md", "security.md"} {
+		page, err := os.ReadFile("../../docs/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pages.Write(page)
 	}
 	named := 0
-	for line := range strings.Lines(string(page)) {
+	for line := range strings.Lines(pages.String()) {
 		var sources strings.Builder
 		for _, file := range regexp.MustCompile("`((?:internal|cmd)/[a-z_/]+[.]go)`").FindAllStringSubmatch(line, -1) {
 			source, err := os.ReadFile("../../" + file[1])
@@ -52,6 +56,6 @@ func TestThePageOnReliabilityNamesTestsThatExist(t *testing.T) {
 		}
 	}
 	if named < 50 {
-		t.Errorf("the page names %d tests", named)
+		t.Errorf("the pages name %d tests", named)
 	}
 }
