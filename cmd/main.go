@@ -10,8 +10,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	goruntime "runtime"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	_ "golang.org/x/crypto/x509roots/fallback" // the image holds the program alone, and no certificates of a system
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -82,7 +84,7 @@ func run(ctx context.Context, opts *options.Options) error {
 		Workers: opts.MaxConcurrentReconciles,
 		Clock:   clock.RealClock{},
 	})
-	metrics.Registry.MustRegister(checks)
+	metrics.Registry.MustRegister(checks, buildInfo())
 	if err := controller.SetUp(ctx, manager, controller.Options{
 		MaxConcurrentReconciles: opts.MaxConcurrentReconciles,
 		Namespaces:              opts.Namespaces,
@@ -95,6 +97,15 @@ func run(ctx context.Context, opts *options.Options) error {
 	}
 	ctrl.Log.WithName("setup").Info("Started operator", "version", version)
 	return manager.Start(ctx)
+}
+
+// buildInfo is a metric that is always 1, and says in its labels what runs.
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "jupico_build_info",
+		Help:        "The version of the operator, and of Go, that it was built from.",
+		ConstLabels: prometheus.Labels{"version": version, "goversion": goruntime.Version()},
+	}, func() float64 { return 1 })
 }
 
 // The waits for the API server at the start.

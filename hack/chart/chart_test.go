@@ -305,12 +305,12 @@ func TestTheRuntimesMemoryLimitIsNineTenthsOfTheContainers(t *testing.T) {
 	if got := at(t, container, "env", 0, "value"); got != want {
 		t.Errorf("GOMEMLIMIT is %v beside a limit of %s, want %s", got, limit, want)
 	}
-	readme, err := os.ReadFile("../../README.md")
+	page, err := os.ReadFile("../../docs/reference/flags.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "`GOMEMLIMIT="+want+"`") {
-		t.Errorf("README.md does not give %s for GOMEMLIMIT", want)
+	if !strings.Contains(string(page), "`GOMEMLIMIT="+want+"`") {
+		t.Errorf("docs/reference/flags.md does not give %s for GOMEMLIMIT", want)
 	}
 }
 

@@ -84,7 +84,7 @@ func TestEveryAlertHasAScenarioAndSaysWhatToDo(t *testing.T) {
 	if err := yaml.Unmarshal(installedRules(t), &rules); err != nil {
 		t.Fatal(err)
 	}
-	scenarios := string(read(t, "alerts.yaml"))
+	scenarios, runbooks := string(read(t, "alerts.yaml")), string(read(t, "../../docs/runbooks.md"))
 	found := 0
 	for _, group := range rules.Groups {
 		for _, rule := range group.Rules {
@@ -94,6 +94,10 @@ func TestEveryAlertHasAScenarioAndSaysWhatToDo(t *testing.T) {
 			}
 			if severity := rule.Labels["severity"]; severity != "critical" && severity != "warning" {
 				t.Errorf("%s has the severity %q", rule.Alert, severity)
+			}
+			_, anchor, _ := strings.Cut(rule.Annotations["runbook_url"], "/docs/runbooks.md#")
+			if anchor != strings.ToLower(rule.Alert) || !strings.Contains(runbooks, "\n## "+rule.Alert+"\n") {
+				t.Errorf("%s has the runbook %q, or docs/runbooks.md has no such section", rule.Alert, anchor)
 			}
 			kept := ""
 			if match := keptLabel.FindStringSubmatch(rule.Expr); match != nil {

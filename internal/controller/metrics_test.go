@@ -243,12 +243,12 @@ var fromChecker = []string{
 	"jupico_endpoint_authenticates", "jupico_endpoint_breaker_open", "jupico_endpoint_mass_rejection",
 }
 
-func TestAlertsAndTheReadmeSpeakOfMetricsThatExist(t *testing.T) {
+func TestAlertsAndDocsSpeakOfMetricsThatExist(t *testing.T) {
 	t.Parallel()
 	descriptions := make(chan *prometheus.Desc, 100)
 	newMetrics(clocktesting.NewFakePassiveClock(noon)).Describe(descriptions)
 	close(descriptions)
-	names := slices.Clone(fromChecker)
+	names := append(slices.Clone(fromChecker), "jupico_build_info") // of the program
 	for description := range descriptions {
 		names = append(names, regexp.MustCompile(`jupico_\w+`).FindString(description.String()))
 	}
@@ -262,12 +262,16 @@ func TestAlertsAndTheReadmeSpeakOfMetricsThatExist(t *testing.T) {
 		slices.Sort(found)
 		return slices.Compact(found)
 	}
-	if got := mentioned("../../README.md"); !slices.Equal(got, names) {
-		t.Errorf("README.md speaks of\n%q, and there are\n%q", got, names)
+	if got := mentioned("../../docs/reference/metrics.md"); !slices.Equal(got, names) {
+		t.Errorf("metrics.md speaks of\n%q, and there are\n%q", got, names)
 	}
-	for _, name := range mentioned("../../config/components/prometheus-rule/prometheus_rule.yaml") {
-		if !slices.Contains(names, name) {
-			t.Errorf("an alert is made of %s", name)
+	for _, path := range []string{
+		"../../config/components/prometheus-rule/prometheus_rule.yaml", "../../docs/runbooks.md",
+	} {
+		for _, name := range mentioned(path) {
+			if !slices.Contains(names, name) {
+				t.Errorf("%s speaks of %s", path, name)
+			}
 		}
 	}
 }

@@ -80,7 +80,7 @@ func TestEveryEnvironmentIsEverywhere(t *testing.T) {
 				"is not in EnvironmentURLs":                             !slices.Contains(decision.EnvironmentURLs(), url),
 				"is not in the schema":                                  !strings.Contains(schema[1], "- "+string(name)+"\n"),
 				"is not in the README's spec":                           !strings.Contains(read(t, "../../README.md"), string(name)),
-				"is not among the README's template values":             !strings.Contains(read(t, "../../README.md"), "`"+string(name)+"`"),
+				"is not among the values of templates":                  !strings.Contains(read(t, "../../docs/reference/target.md"), "`"+string(name)+"`"),
 				"has no row in docs/api.md":                             !strings.Contains(read(t, "../../docs/api.md"), "| `"+string(name)+"` |"),
 				"is not mentioned in the sample of a JupicoCredential":  !regexp.MustCompile(`environment: .*\b` + string(name) + `\b`).MatchString(read(t, "../../config/samples/credentials_v1alpha1_jupicocredential.yaml")),
 			} {

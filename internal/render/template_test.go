@@ -409,19 +409,19 @@ func asText(content map[string][]byte) map[string]string {
 	return text
 }
 
-func TestTheReadmeListsEveryValueAndFunction(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+func TestThePageOnTheTargetListsEveryValueAndFunction(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/target.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name := range functions {
-		if !strings.Contains(string(readme), "`"+name) {
-			t.Errorf("README.md does not tell of the function %s", name)
+		if !strings.Contains(string(page), "`"+name) {
+			t.Errorf("target.md does not tell of the function %s", name)
 		}
 	}
 	for _, name := range valueNames {
-		if !strings.Contains(string(readme), "| `."+name+"` |") {
-			t.Errorf("README.md has no row for .%s", name)
+		if !strings.Contains(string(page), "| `."+name+"` |") {
+			t.Errorf("target.md has no row for .%s", name)
 		}
 	}
 }

@@ -87,7 +87,7 @@ func inScenarios(t *testing.T) []string {
 }
 
 func TestEveryOutcomeIsEverywhere(t *testing.T) {
-	readme, err := os.ReadFile("../../../README.md")
+	page, err := os.ReadFile("../../../docs/reference/conditions.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +99,8 @@ func TestEveryOutcomeIsEverywhere(t *testing.T) {
 		if !slices.Contains(All(), o) {
 			t.Errorf("%s has no row in the table", o)
 		}
-		if !strings.Contains(string(readme), "| `"+string(o)+"` |") {
-			t.Errorf("README.md does not say what to do about %s", o)
+		if !strings.Contains(string(page), "| `"+string(o)+"` |") {
+			t.Errorf("conditions.md does not say what to do about %s", o)
 		}
 		isNamed := regexp.MustCompile(`(^|/)` + string(o) + `$`).MatchString
 		if !slices.ContainsFunc(scenarios, isNamed) {

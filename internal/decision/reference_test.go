@@ -12,8 +12,8 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
 
-func TestTheReadmeSaysWhatToDoForEveryReason(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+func TestThePageOnConditionsSaysWhatToDoForEveryReason(t *testing.T) {
+	page, err := os.ReadFile("../../docs/reference/conditions.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,10 +21,10 @@ func TestTheReadmeSaysWhatToDoForEveryReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// These are reasons of other conditions than Ready, and go without saying, or of an event.
-	obvious := map[string]bool{"NotChecked": true, "Available": true, "Synced": true, "SourceCleaned": true}
+	// These are reasons of other conditions than Ready, and go without saying.
+	obvious := map[string]bool{"NotChecked": true, "Available": true, "Synced": true}
 	var reasons []string
-	for _, match := range regexp.MustCompile(`Reason\w+\s+= "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
+	for _, match := range regexp.MustCompile(`(?:Reason|Event)\w+\s+= "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
 		reasons = append(reasons, match[1])
 	}
 	if len(reasons) < 10 {
@@ -34,8 +34,8 @@ func TestTheReadmeSaysWhatToDoForEveryReason(t *testing.T) {
 		reasons = append(reasons, string(o))
 	}
 	for _, reason := range reasons {
-		if !obvious[reason] && !strings.Contains(string(readme), "| `"+reason+"` |") {
-			t.Errorf("README.md has no row for %s", reason)
+		if !obvious[reason] && !strings.Contains(string(page), "| `"+reason+"` |") {
+			t.Errorf("conditions.md has no row for %s", reason)
 		}
 	}
 }
