@@ -49,11 +49,20 @@ const (
 	ReasonSourceKeyMissing = "SourceKeyMissing" // that Secret lacks a key
 	ReasonInvalidSource    = "InvalidSource"    // the bytes in that Secret cannot be a credential
 	ReasonEditedTooOften   = "EditedTooOften"   // too many edits in a row; the last one is tried within a minute
-	ReasonSourceCleaned    = "SourceCleaned"    // of an event: a newline, white space or a prefix was removed
 
 	ReasonTemplateError       = "TemplateError"       // a template of data cannot be rendered; the target stays as it is
 	ReasonTargetConflict      = "TargetConflict"      // the target exists and belongs to somebody else
 	ReasonTargetWriteFailed   = "TargetWriteFailed"   // the API server refuses to write the target
 	ReasonTargetContested     = "TargetContested"     // somebody, or an admission policy, undoes what the operator writes
 	ReasonFormerTargetRemains = "FormerTargetRemains" // the Secret that was the target before could not be cleaned up yet
+)
+
+// Reasons of events alone.
+const (
+	EventSourceCleaned = "SourceCleaned" // a newline, white space or a prefix was removed from what the source holds
+	EventDelivered     = "Delivered"     // the target holds another token than before
+	EventRestored      = "Restored"      // somebody had changed the target, and it was put right
+	EventRecreated     = "Recreated"     // the target was gone, or could not be updated, and was made again
+	EventReleased      = "Released"      // a former target was deleted, or is no longer the operator's
+	EventRecovered     = "Recovered"     // what the last warning was about is over
 )

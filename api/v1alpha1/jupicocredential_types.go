@@ -402,6 +402,11 @@ type DeployedStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Endpoint string `json:"endpoint,omitempty"`
 
+	// source identifies the bytes that the token was made from. When it names the resourceVersion of the source Secret
+	// after an edit, the edit has arrived in the target.
+	// +optional
+	Source *SourceStatus `json:"source,omitempty"`
+
 	// CheckRecord of the token. While the entry's source makes this token, the schedule and the counters are only in
 	// status.credentials. After an edit of the source or the endpoint they are here, and lastCheckTime is set.
 	CheckRecord `json:",inline"`
@@ -489,11 +494,13 @@ type SourceStatus struct {
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Environment",type=string,JSONPath=`.spec.environment`
 // +kubebuilder:printcolumn:name="Active",type=string,JSONPath=`.status.deployed.credential`
-// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.target.name`
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.spec.target.name`
 // +kubebuilder:printcolumn:name="Proven",type=date,JSONPath=`.status.deployed.lastAcceptedTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:printcolumn:name="Endpoint",type=string,priority=1,JSONPath=`.status.deployed.endpoint`
 // +kubebuilder:printcolumn:name="Next Check",type=string,priority=1,JSONPath=`.status.nextCheckTime`
+// +kubebuilder:printcolumn:name="Redundant",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Redundant")].status`
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`
 type JupicoCredential struct {
 	metav1.TypeMeta `json:",inline"`
 

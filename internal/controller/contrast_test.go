@@ -4,6 +4,8 @@
 package controller
 
 import (
+	"net/http"
+	"strings"
 	"time"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -41,4 +43,23 @@ var _ = Describe("A page in the API's place", func() {
 		Entry("that is HTML, but says it is not", jupicotest.Fault{Body: signIn, ContentType: "application/json"},
 			"UnexpectedResponse"),
 	)
+})
+
+var _ = Describe("A token whose write is delayed", func() {
+	It("is proven again before it is written", func() {
+		s := newScene()
+		s.ready()
+		next := s.newAccount()
+		happened := disturb(func(r *http.Request) bool { // between the check and the write
+			isTarget := strings.HasSuffix(r.URL.Path, s.namespace+"/secrets/target")
+			return r.Method == http.MethodGet && isTarget && s.emulator.RequestsFor(next.token()) > 0
+		}, func(send send) (*http.Response, error) {
+			testClock.advance(2 * time.Minute)
+			return send()
+		})
+		s.writeSource(next.data())
+		Eventually(happened, soon).Should(BeClosed())
+		s.expectTarget(next.token())
+		Expect(s.emulator.RequestsFor(next.token())).To(Equal(2))
+	})
 })

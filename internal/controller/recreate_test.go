@@ -37,17 +37,24 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // dry run. The result is closed once it happened.
 func (s *scene) disturb(method string, happen func(send) (*http.Response, error)) (happened chan struct{}) {
 	GinkgoHelper()
+	return disturb(func(r *http.Request) bool {
+		return r.Method == method && !r.URL.Query().Has("dryRun") &&
+			strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/"+s.namespace+"/secrets")
+	}, happen)
+}
+
+// disturb has something happen, once, to a request of the operator that is meant.
+func disturb(isMeant func(*http.Request) bool, happen func(send) (*http.Response, error)) (happened chan struct{}) {
+	GinkgoHelper()
 	happened = make(chan struct{})
 	var once sync.Once
 	config := operator.config
 	disturbed := rest.CopyConfig(config)
 	disturbed.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			isMeant := r.Method == method && !r.URL.Query().Has("dryRun") &&
-				strings.HasPrefix(r.URL.Path, "/api/v1/namespaces/"+s.namespace+"/secrets")
 			answer, err := (*http.Response)(nil), error(nil)
 			isFirst := false
-			if isMeant {
+			if isMeant(r) {
 				once.Do(func() {
 					isFirst = true
 					answer, err = happen(func() (*http.Response, error) { return next.RoundTrip(r) })

@@ -197,7 +197,7 @@ var _ = Describe("A standby", func() {
 		Expect(r.Status.Deployed.Credential).To(Equal("second"))
 		Expect(condition(r, v1alpha1.ConditionSecretSynced)).To(Equal("True/Synced"))
 		Expect(condition(r, v1alpha1.ConditionRedundant)).To(Equal("False/Rejected"))
-		Eventually(s.eventReasons, soon).Should(ContainElement("Warning FailedOver"))
+		Eventually(s.eventReasons, soon).Should(ContainElements("Normal FailedOver", "Warning Rejected"))
 
 		By("outliving a restart")
 		operator.stop()

@@ -55,19 +55,15 @@ func statusPatch(resource *v1alpha1.JupicoCredential, status *v1alpha1.JupicoCre
 // maxEventNote is the longest note of an event, in bytes. The API server allows 1,024.
 const maxEventNote = 1000
 
-// recordEvents records events about what a user should notice.
+// recordEvents records what a user should notice.
 func (r *Reconciler) recordEvents(ctx context.Context, resource *v1alpha1.JupicoCredential, round *decision.Round) {
-	for _, warning := range round.Warnings {
-		r.events.Eventf(resource, nil, corev1.EventTypeWarning, v1alpha1.ReasonSourceCleaned, warning.Credential,
-			"%s", warning.Message)
-	}
-	for _, transition := range decision.FindTransitions(&resource.Status, &round.Status) {
+	for _, event := range round.Events {
 		eventType := corev1.EventTypeNormal
-		if transition.Warning {
+		if event.Warning {
 			eventType = corev1.EventTypeWarning
 		}
-		note := transition.Message[:min(len(transition.Message), maxEventNote)]
-		r.events.Eventf(resource, nil, eventType, transition.Reason, transition.Credential, "%s", note)
-		log.FromContext(ctx).Info("Changed state", "reason", transition.Reason, "credential", transition.Credential)
+		note := event.Message[:min(len(event.Message), maxEventNote)]
+		r.events.Eventf(resource, nil, eventType, event.Reason, event.Credential, "%s", note)
+		log.FromContext(ctx).Info("Recorded event", "reason", event.Reason, "credential", event.Credential)
 	}
 }

@@ -84,6 +84,8 @@ type targetWrite struct {
 	before, after *corev1.Secret
 	// ownership says which part of after belongs to the operator.
 	ownership render.Mark
+	// recreated is a clause that says why the target was deleted and made anew. Else empty.
+	recreated string
 }
 
 // renderAndRun brings the target to what the spec asks for. If the data has to stay as it is, owners, labels and
@@ -140,7 +142,7 @@ func (w *targetWrite) run(ctx context.Context, data map[string][]byte) (decision
 		if err := w.write(ctx, data); err != nil {
 			return decision.Target{}, err
 		}
-		target.IsWritten, target.Altered = true, w.altered(w.after, data)
+		target.IsWritten, target.Altered, target.Recreated = true, w.altered(w.after, data), w.recreated
 		updated = &metav1.Time{Time: w.clock.Now().Truncate(time.Second)}
 	}
 	target.Holds = data != nil && bytes.Equal(w.after.Data[v1alpha1.TargetKeyToken], data[v1alpha1.TargetKeyToken])
@@ -151,10 +153,7 @@ func (w *targetWrite) run(ctx context.Context, data map[string][]byte) (decision
 	if !target.Holds || target.Altered != "" || len(w.FormerTargets) == 0 {
 		return target, nil
 	}
-	remains, err := w.cleanUpFormer(ctx)
-	if target.FormerRemains = remains; remains != "" {
-		target.RetryAt = w.clock.Now().Add(cleanUpEvery)
-	}
+	err := w.cleanUpFormer(ctx, &target)
 	return target, err
 }
 
@@ -186,6 +185,9 @@ func (w *targetWrite) readJudged(ctx context.Context) error {
 
 // write creates or updates the target. One that cannot be updated is deleted and made again.
 func (w *targetWrite) write(ctx context.Context, data map[string][]byte) error {
+	if data != nil && !w.NotAfter.IsZero() && w.clock.Now().After(w.NotAfter) {
+		return errConflict // the API server took so long that the token has to be proven again
+	}
 	var reason string // a clause that says why the target cannot be updated
 	switch before, after := w.before, w.after; {
 	case before.UID != "" && before.Type != after.Type:
@@ -197,7 +199,7 @@ func (w *targetWrite) write(ctx context.Context, data map[string][]byte) error {
 		if err := w.deleteForRecreation(ctx, reason, data); err != nil {
 			return err
 		}
-		w.after = render.Successor(w.after)
+		w.after, w.recreated = render.Successor(w.after), reason
 	}
 	return w.save(ctx, w.after, "Wrote target Secret")
 }
@@ -298,54 +300,61 @@ func (w *targetWrite) redact(words string, data map[string][]byte) string {
 	return strings.ToValidUTF8(words[:min(len(words), maxRefusal)], "")
 }
 
-// cleanUpFormer cleans up the Secrets that were the target before. It returns a sentence about those that remain.
-func (w *targetWrite) cleanUpFormer(ctx context.Context) (string, error) {
+// cleanUpFormer cleans up the Secrets that were the target before. It says in the target what became of them.
+func (w *targetWrite) cleanUpFormer(ctx context.Context, target *decision.Target) error {
 	// To a cache that is behind, the present target may look like a former one.
 	latest := &v1alpha1.JupicoCredential{}
 	if err := w.live.Get(ctx, client.ObjectKeyFromObject(w.resource), latest); err != nil {
-		return "", client.IgnoreNotFound(err)
+		return client.IgnoreNotFound(err)
 	}
 	if latest.UID != w.resource.UID || latest.Generation != w.resource.Generation {
-		return "", errConflict
+		return errConflict
 	}
-	remains := ""
 	for _, name := range w.FormerTargets {
-		if problem := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name)); problem != "" {
-			remains = fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %q could not be "+
-				"cleaned up (%s). Remove what keeps it, or delete it yourself. The operator tries again once a minute.",
-				w.resource.Spec.Target.Name, name, problem)
+		released, problem := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name))
+		if released != "" {
+			target.Released = append(target.Released, fmt.Sprintf("The former target %q %s.", name, released))
+		}
+		if problem != "" {
+			target.RetryAt = w.clock.Now().Add(cleanUpEvery)
+			target.FormerRemains = fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %q "+
+				"could not be cleaned up (%s). Remove what keeps it, or delete it yourself. The operator tries again once a "+
+				"minute.", w.resource.Spec.Target.Name, name, problem)
 		}
 	}
-	return remains, nil
+	return nil
 }
 
 // releaseOrDelete lets the Secret itself decide. One that existed before loses the operator's part, one that the
 // operator made for this resource is deleted, and one that was to stay behind keeps its data. It returns a clause that
-// says why the Secret remains, or nothing.
-func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey) string {
+// says what was done, or one that says why the Secret remains. When there was nothing to do, both are empty.
+func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey) (released, problem string) {
 	secret := &corev1.Secret{}
 	err := w.live.Get(ctx, name, secret)
 	if err != nil || !render.IsManaged(secret, w.resource.Name) {
 		if client.IgnoreNotFound(err) != nil {
-			return readProblem(err)
+			return "", readProblem(err)
 		}
-		return ""
+		return "", ""
 	}
 	data, ownership := maps.Clone(secret.Data), render.OwnershipOf(secret, w.resource)
 	switch {
 	case !ownership.Created:
+		released = "keeps what is not the operator's"
 		render.Withdraw(secret, ownership.Keys)
 		err = w.save(ctx, secret, "Withdrew from former target Secret")
 	case render.IsOwnedBy(secret, w.resource):
+		released = "was deleted"
 		err = w.deleteAsRead(ctx, secret, "Deleted former target Secret")
 	default:
+		released = "keeps its data, and is no longer the operator's"
 		render.Release(secret)
 		err = w.save(ctx, secret, "Released former target Secret")
 	}
 	if err != nil {
-		return w.redact(err.Error(), data)
+		return "", w.redact(err.Error(), data)
 	}
-	return ""
+	return released, ""
 }
 
 // otherManager returns the field manager that changed a Secret last, apart from the operator.

@@ -48,7 +48,7 @@ var _ = Describe("A token that was accepted", func() {
 		s.expectReady("True", "Accepted")
 		Eventually(s.targetToken, soon).Should(Equal(s.login.token()))
 		Expect(s.get().Status.Credentials[0].LastRejected).NotTo(BeNil(), "the trace of a bad night is kept")
-		Eventually(s.eventReasons, soon).Should(ContainElement("Normal Accepted"))
+		Eventually(s.eventReasons, soon).Should(ContainElement("Normal Recovered"))
 	},
 		Entry("in the shared sandbox, as a reset", v1alpha1.EnvironmentSharedSandbox, "auth_invalid_api_token",
 			"SandboxReset", "Reconciling"),

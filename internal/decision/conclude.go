@@ -19,6 +19,7 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 		h.deploy(v.entry, f.Endpoint.URL)
 		f.next.deployed = f.provenOf(v.entry)
 	}
+	v.noteDeployedSource()
 	status := f.status
 	if !f.Resource.Spec.Suspend {
 		status.Credentials = h.entries
@@ -41,18 +42,35 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 			round.Answers = append(round.Answers, v.results[i].Answer)
 		}
 	}
-	round.Warnings = f.warnings()
 	if target.Status != nil {
 		f.next.compared = compared{versionOf(target.Status), f.Resource.Generation}
 	}
 	f.noteChecks(v, &status)
 	round.next = f.next
+	written := f.targetEvent(v, target)
+	if written.Reason == "" && s.write != nil && versionOf(s.write.target) == versionOf(status.Target) {
+		written = s.write.event // no status of this process told of that write yet
+	}
+	round.Events = f.events(target, written, &status)
 	if target.IsWritten && versionOf(status.Target) == versionOf(target.Status) {
 		round.write = &confirmedWrite{
 			proof: f.next.deployed, replaced: versionOf(f.Resource.Status.Target), deployed: h.deployed, target: status.Target,
+			event: written,
 		}
 	}
 	return round
+}
+
+// noteDeployedSource says which bytes are in the target. A status of an earlier version does not say it; it is added
+// with the next check, so that an upgrade does not write all statuses at once.
+func (v *verdict) noteDeployedSource() {
+	h := &v.history
+	if h.active == deployedToken || h.entries[h.active].Source == nil {
+		return
+	}
+	if h.deployed.Source != nil || v.checked || v.deploy {
+		h.deployed.Source = h.entries[h.active].Source
+	}
 }
 
 // setTarget says in the status what became of the target. If only labels, annotations and owners were compared, the
@@ -83,14 +101,17 @@ func (f *facts) retryAt() time.Time {
 	return at
 }
 
-func (f *facts) warnings() []Warning {
-	var warnings []Warning
+func (f *facts) warnings() []Event {
+	var warnings []Event
 	for i := range f.Resource.Spec.Credentials {
 		if f.candidates[i].candidate == nil || f.candidates[i].recordName != "" {
 			continue // nothing new
 		}
 		for _, message := range f.Sources[i].Warnings {
-			warnings = append(warnings, Warning{f.Resource.Spec.Credentials[i].Name, message})
+			warnings = append(warnings, Event{
+				Warning: true, Reason: v1alpha1.EventSourceCleaned, Message: message,
+				Credential: f.Resource.Spec.Credentials[i].Name,
+			})
 		}
 	}
 	return warnings
@@ -221,6 +242,9 @@ func (s *view) conditions() []metav1.Condition {
 		})
 	}
 	ready := s.ready()
+	if !s.retryRequestAt.IsZero() {
+		ready.message += " " + s.requestedTooOftenMessage()
+	}
 	set(v1alpha1.ConditionReady, ready)
 	set(v1alpha1.ConditionCredentialAccepted, s.credentialAccepted())
 	set(v1alpha1.ConditionSecretSynced, s.secretSynced())

@@ -155,3 +155,16 @@ func TestATargetIsPutRightFromMemoryWithoutACheck(t *testing.T) {
 		t.Errorf("it holds %q after %d requests", w.target().token, len(w.requests))
 	}
 }
+
+func TestATokenIsProvenAgainWhenItsWriteIsDelayed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.answer("new", outcome.Accepted)
+	w.meanwhile = func() { w.now = w.now.Add(2 * m) }
+	w.writeSource("new")
+	w.run(m)
+	if w.target().token != "new" || w.sent("new") != 2 {
+		t.Errorf("the target holds %q after %d checks:\n%s", w.target().token, w.sent("new"), w.dump())
+	}
+}

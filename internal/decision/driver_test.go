@@ -93,7 +93,7 @@ type world struct {
 	deliveries  int // that were asked for, and writes of targets that were made for them
 	writes      int
 	held        string // the token that was written last
-	events      []decision.Transition
+	events      []decision.Event
 	isSampled   bool // look only now and then at what must hold after every round
 }
 
@@ -186,7 +186,7 @@ func (w *world) reconcile() {
 	} else { // the work queue backs off
 		w.wakeUp = w.now.Add(min(100*time.Millisecond<<min(w.failures, 10), time.Minute))
 	}
-	w.events = append(w.events, decision.FindTransitions(&before, &w.resource.Status)...)
+	w.events = append(w.events, round.Events...)
 	if w.isLookedAt() {
 		w.expectUnchanged(before, w.observed.Status)
 		w.expectSoundStatus(began, round.RequeueAt)
@@ -341,6 +341,9 @@ func (w *world) readToken(_ context.Context, name string) (credential.Token, v1a
 func (w *world) deliver(_ context.Context, d decision.Delivery) (decision.Target, error) {
 	w.t.Helper()
 	w.happenMeanwhile()
+	if !d.NotAfter.IsZero() && w.now.After(d.NotAfter) {
+		return decision.Target{HasConflict: true}, nil
+	}
 	w.expectSoundDelivery(d)
 	w.deliveries++
 	name := w.observed.Spec.Target.Name

@@ -483,6 +483,12 @@ func TestMessagesAreTrue(t *testing.T) {
 	}
 }
 
+// rotated is a world whose source holds another good password.
+func rotated(w *world) {
+	w.answer("new", outcome.Accepted)
+	w.writeSource("new")
+}
+
 func TestEvents(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -492,15 +498,21 @@ func TestEvents(t *testing.T) {
 		before, history func(*world)
 		want            []string
 	}{
-		{"none for a first acceptance", sandbox, nil, delivered, nil},
-		{"none for a first acceptance after Checking", sandbox, nil,
+		{"a first delivery", sandbox, nil, delivered, []string{"Normal Delivered"}},
+		{"none for a first check that waits", sandbox, nil,
 			func(w *world) { w.putOff = func(tokenAt) time.Duration { return m }; w.writeSource("x") }, nil},
 		{"none for what stays as it is", sandbox, delivered, func(w *world) { w.run(24 * h) }, nil},
 		{"none for a restart", sandbox, delivered, func(w *world) { w.restart() }, nil},
 		{"a source that is missing", sandbox, nil, func(w *world) { w.happens() }, []string{"Warning SourceNotFound"}},
-		{"none for a first acceptance of a source that was missing", sandbox,
-			func(w *world) { w.happens() }, delivered, nil},
-		{"none for a first acceptance after a rejection", sandbox, func(w *world) { w.writeSource("bad") }, delivered, nil},
+		{"the delivery from a source that was missing", sandbox,
+			func(w *world) { w.happens() }, delivered, []string{"Normal Delivered"}},
+		{"a first delivery after a rejection", sandbox, func(w *world) { w.writeSource("bad") }, delivered,
+			[]string{"Normal Delivered"}},
+		{"a rotation", sandbox, delivered, rotated, []string{"Normal Delivered"}},
+		{"a rotation whose first status was not written", sandbox, delivered,
+			func(w *world) { w.statusFates = []fate{requestLost}; rotated(w) }, []string{"Normal Delivered"}},
+		{"a rotation whose first status was written, but not confirmed", sandbox, delivered,
+			func(w *world) { w.statusFates = []fate{answerLost}; rotated(w) }, []string{"Normal Delivered"}},
 		{"a first rejection", sandbox, nil,
 			func(w *world) { w.writeSource("bad"); w.run(5 * h) }, []string{"Warning Rejected"}},
 		{"a reset, and that it is over", shared, delivered, func(w *world) {
@@ -508,7 +520,7 @@ func TestEvents(t *testing.T) {
 			w.run(h)
 			w.answer("good", outcome.Accepted)
 			w.run(h)
-		}, []string{"Warning SandboxReset", "Normal Accepted"}},
+		}, []string{"Warning SandboxReset", "Normal Recovered"}},
 		{"a revocation", sandbox, delivered, func(w *world) { w.answer("good", outcome.Rejected); w.run(5 * h) },
 			[]string{"Warning Revoked"}},
 		{"an outage, and that it is over", sandbox, delivered, func(w *world) {
@@ -516,30 +528,40 @@ func TestEvents(t *testing.T) {
 			w.run(10 * m)
 			w.comeUp(sandboxURL)
 			w.run(10 * m)
-		}, []string{"Warning Unavailable", "Normal Available"}},
+		}, []string{"Warning Unavailable", "Normal Recovered"}},
 		{"a long outage, and that it is over", sandbox, delivered, func(w *world) {
 			w.goDown(sandboxURL, outcome.Unavailable)
 			w.run(h)
 			w.comeUp(sandboxURL)
 			w.run(10 * m)
-		}, []string{"Warning Unavailable", "Warning Stale", "Normal Accepted"}},
+		}, []string{"Warning Unavailable", "Warning Stale", "Normal Recovered"}},
 		{"a candidate that is rejected, and one that is not", sandbox, delivered, func(w *world) {
 			w.writeSource("bad")
 			w.run(h)
 			w.answer("new", outcome.Accepted)
 			w.writeSource("new")
-		}, []string{"Warning CandidateRejected", "Normal Accepted"}},
+		}, []string{"Warning CandidateRejected", "Normal Recovered", "Normal Delivered"}},
 		{"a source that is gone, and is back", sandbox, delivered,
 			func(w *world) { w.deleteSource(); w.run(h); w.writeSource("good") },
-			[]string{"Warning SourceNotFound", "Normal Accepted"}},
+			[]string{"Warning SourceNotFound", "Normal Recovered"}},
 		{"a target that was taken, and is given back", sandbox, delivered, func(w *world) {
 			w.target().owner = "somebody"
 			w.happens()
 			w.run(h)
 			w.target().owner = w.resource.Name
 			w.happens()
-		}, []string{"Warning TargetConflict", "Normal Accepted"}},
-		{"a target that was put right at once", sandbox, delivered, func(w *world) { w.tamper("evil") }, nil},
+		}, []string{"Warning TargetConflict", "Normal Recovered"}},
+		{"a target that was put right", sandbox, delivered, func(w *world) { w.tamper("evil") },
+			[]string{"Normal Restored"}},
+		{"a target that was deleted", sandbox, delivered, func(w *world) { w.deleteTarget() }, []string{"Normal Recreated"}},
+		{"a target that has another name", sandbox, delivered, func(w *world) {
+			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Target.Name = "renamed" })
+		}, []string{"Normal Delivered"}},
+		{"few for a rival, who wins for a minute", sandbox, delivered, func(w *world) {
+			for range 20 {
+				w.tamper("evil")
+			}
+		}, append(slices.Repeat([]string{"Normal Restored"}, 4), "Warning TargetContested")},
 		{"a suspension, and its end", sandbox, delivered, func(w *world) { w.suspend(true); w.run(h); w.suspend(false) },
 			[]string{"Normal Suspended", "Normal Accepted"}},
 		{"another acceptance with fewer permissions", sandbox, delivered,
@@ -550,7 +572,7 @@ func TestEvents(t *testing.T) {
 			w.writeSource("new")
 			w.comeUp(sandboxURL)
 			w.run(h)
-		}, []string{"Warning Unavailable", "Normal Accepted"}},
+		}, []string{"Warning Unavailable", "Normal Recovered", "Normal Delivered"}},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
 			w := newWorld(t, row.environment)
@@ -818,5 +840,43 @@ func TestMissingCertificatesAreNotTakenForThoseOfTheSystem(t *testing.T) {
 			w.expectReady("True/Accepted")
 			w.expectTarget("good")
 		})
+	}
+}
+
+func TestTheStatusSaysWhichBytesAreInTheTarget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	says := func(ref v1alpha1.SourceStatus) bool {
+		return w.resource.Status.Deployed.Source != nil && *w.resource.Status.Deployed.Source == ref
+	}
+	first := w.source.ref()
+	if !says(first) {
+		t.Fatalf("not after the delivery:\n%s", w.dump())
+	}
+	w.writeSource("bad")
+	if !says(first) {
+		t.Errorf("not after a rejected edit:\n%s", w.dump())
+	}
+	w.answer("new", outcome.Accepted)
+	w.writeSource("new")
+	if !says(w.source.ref()) {
+		t.Errorf("not after a rotation:\n%s", w.dump())
+	}
+	w.writeSource("new") // touched
+	if !says(w.source.ref()) {
+		t.Errorf("not after the source was touched:\n%s", w.dump())
+	}
+
+	// A status of an earlier version.
+	w.resource.Status.Deployed.Source = nil
+	w.resource.ResourceVersion = w.nextVersion()
+	w.restart()
+	if w.resource.Status.Deployed.Source != nil {
+		t.Error("an upgrade writes the status at once")
+	}
+	w.run(6 * m)
+	if !says(w.source.ref()) {
+		t.Errorf("not after a check:\n%s", w.dump())
 	}
 }

@@ -242,9 +242,15 @@ func (f *facts) compareWithDeployed() {
 
 // mayBeWritten reports whether a candidate's token may be put into a target that does not hold it: this process saw it
 // accepted just now, shortly after the endpoint had refused a random token.
-func (f *facts) mayBeWritten(entry int) bool {
+func (f *facts) mayBeWritten(entry int) bool { return !f.mayBeWrittenUntil(entry).IsZero() }
+
+// mayBeWrittenUntil is when that ends. Zero when the token may not be written.
+func (f *facts) mayBeWrittenUntil(entry int) time.Time {
 	proven := f.provenOf(entry)
-	return proven != nil && !proven.controlledAt.After(f.Now) && f.Now.Sub(proven.controlledAt) <= longestProofAge
+	if proven == nil || proven.controlledAt.After(f.Now) || f.Now.Sub(proven.controlledAt) > longestProofAge {
+		return time.Time{}
+	}
+	return proven.controlledAt.Add(longestProofAge)
 }
 
 func (f *facts) isDeployedKnown() bool { return f.next.deployed != nil }

@@ -374,3 +374,29 @@ func TestAfterASuspensionTheScheduleGoesOn(t *testing.T) {
 		w.expectReady("True/Accepted")
 	}
 }
+
+func TestACheckRequestThatIsPutOffIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	for i := range 11 {
+		w.requestCheck(fmt.Sprint("request ", i))
+	}
+	said := w.message(v1alpha1.ConditionReady)
+	made := w.wakeUp.Add(time.Second - 1).UTC().Format(time.RFC3339)
+	for _, says := range []string{"holds its token. Checks were requested too often", "is made at " + made} {
+		if !strings.Contains(said, says) {
+			t.Errorf("Ready says %q, not %q", said, says)
+		}
+	}
+	if handled := w.resource.Status.LastHandledCheckRequest; handled != "request 9" {
+		t.Errorf("%q was handled", handled)
+	}
+	w.run(2 * m)
+	if handled := w.resource.Status.LastHandledCheckRequest; handled != "request 10" {
+		t.Errorf("%q was handled", handled)
+	}
+	if said := w.message(v1alpha1.ConditionReady); strings.Contains(said, "too often") {
+		t.Errorf("Ready still says %q", said)
+	}
+}

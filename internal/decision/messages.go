@@ -195,6 +195,12 @@ func (s *view) editedTooOftenMessage() string {
 		requestsInARow, s.Resource.Spec.Credentials[s.focus].Name, clockTime(s.candidate.NextCheckTime), s.sourceName())
 }
 
+// requestedTooOftenMessage is about a check request that is put off.
+func (s *view) requestedTooOftenMessage() string {
+	return fmt.Sprintf("Checks were requested too often: after %d in a row, one is made each minute. The one that was "+
+		"requested last is made at %s.", requestsInARow, clockTime(timestamp(roundUp(s.retryRequestAt))))
+}
+
 // noEvidence says what came instead of evidence, and what to do about it.
 func (s *view) noEvidence(result outcome.Result) string {
 	if result.AtProxy {

@@ -32,6 +32,9 @@ type Delivery struct {
 	// Proof is the token that the target is to hold. Nil: the data stays as it is, and only labels, annotations and owners
 	// follow the spec.
 	Proof *Proof
+	// NotAfter is the last moment at which the write may begin: after it, the token has to be proven again. Zero: there is
+	// none, as the target holds the token already.
+	NotAfter time.Time
 	// AcceptedNow: the token was accepted by a check of this very round.
 	AcceptedNow bool
 	// Judged is the target as it was observed. Another version must not be written over.
@@ -60,6 +63,10 @@ type Target struct {
 	// Differed: the target was not as it should be, and OtherManager is the field manager who changed it last, if known.
 	Differed     bool
 	OtherManager string
+	// Recreated is a clause that says why the target was deleted and made anew. Else empty.
+	Recreated string
+	// Released are sentences about the former targets that were cleaned up.
+	Released []string
 	// Altered names the part of what was written that an admission policy changed. Else empty.
 	Altered string
 	// IsAdopted: the Secret existed before the operator wrote it, and is not deleted with the resource.
@@ -83,16 +90,11 @@ type Round struct {
 	RequeueAt time.Time
 	// Answers to the checks that were made.
 	Answers []check.Answer
-	// Warnings about what was cut off the sources.
-	Warnings []Warning
+	// Events to record once the status is written.
+	Events []Event
 
 	next  committed
 	write *confirmedWrite
-}
-
-// Warning is about what was cut off an entry's source.
-type Warning struct {
-	Credential, Message string
 }
 
 // Run runs one round. An error means trouble with Kubernetes, or a context that ended; everything else is an outcome. A
@@ -271,11 +273,11 @@ func (f *facts) desiredTarget(v *verdict) (Delivery, bool) {
 	}
 	delivery.AcceptedNow, delivery.FormerTargets = v.acceptedNow, f.FormerTargets
 	if v.deploy {
-		delivery.Proof = f.provenOf(v.entry)
+		delivery.Proof, delivery.NotAfter = f.provenOf(v.entry), f.mayBeWrittenUntil(v.entry)
 		return delivery, true
 	}
 	if f.next.deployed == nil {
-		f.next.deployed = f.provenOf(v.entry)
+		f.next.deployed, delivery.NotAfter = f.provenOf(v.entry), f.mayBeWrittenUntil(v.entry)
 	}
 	delivery.Proof = f.next.deployed
 	return delivery, f.mayDiffer() || f.lastWriteFailed() || f.isUnmarked(v) || len(f.FormerTargets) > 0
@@ -333,7 +335,7 @@ func targetConflict(f *facts) Target {
 // contested says so when an admission policy changed what was written, and while repairs come too often: whatever was
 // just repaired will not stay so.
 func (s *sent) contested(f *facts, target Target) Target {
-	name, who := f.Resource.Spec.Target.Name, "somebody"
+	name := f.Resource.Spec.Target.Name
 	switch {
 	case target.Problem != "":
 		return target
@@ -345,12 +347,9 @@ func (s *sent) contested(f *facts, target Target) Target {
 	case s.repairs.TokensAt(f.Now) >= 1:
 		return target
 	default:
-		if s.otherManager != "" {
-			who = fmt.Sprintf("the field manager %q", s.otherManager)
-		}
 		target.RetryAt = refilledAt(s.repairs, f.Now)
 		target.Detail = fmt.Sprintf("Secret %q was put right %d times in a row, and %s keeps changing it. Stop that, or "+
-			"choose another spec.target.name. The operator now puts it right once a minute.", name, repairsInARow, who)
+			"choose another spec.target.name. The operator now puts it right once a minute.", name, repairsInARow, whoever(s.otherManager))
 	}
 	target.Problem, target.NeedsUser = v1alpha1.ReasonTargetContested, true
 	return target

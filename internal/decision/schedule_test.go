@@ -167,6 +167,7 @@ func TestAFirstRejectionIsConfirmedBeforeAnythingIsSaid(t *testing.T) {
 		w := newWorld(t, sandbox)
 		w.resource.UID = uid
 		delivered(w)
+		w.takeEvents()
 		w.answer("good", outcome.UserInactive)
 		before := w.conditions()
 		w.step()
@@ -193,6 +194,7 @@ func TestARejectionThatIsNotConfirmedIsForgotten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
 	delivered(w)
+	w.takeEvents()
 	for range 5 {
 		w.answer("good", outcome.Rejected)
 		w.step()

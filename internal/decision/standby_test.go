@@ -150,7 +150,7 @@ func TestAStandbyTakesThePlaceOfWhatIsRejected(t *testing.T) {
 	if got := w.resource.Status.Deployed; got.Credential != "standby" || got.Verdict != v1alpha1.VerdictAccepted {
 		t.Errorf("status.deployed is %+v", got)
 	}
-	if got := w.takeEvents(); !slices.Equal(got, []string{"Warning FailedOver"}) {
+	if got := w.takeEvents(); !slices.Equal(got, []string{"Normal FailedOver", "Warning Rejected"}) {
 		t.Errorf("the events are %q", got)
 	}
 	message := w.message(v1alpha1.ConditionReady)
@@ -180,7 +180,7 @@ func TestTheWayBackTakesTwoAcceptancesInARow(t *testing.T) {
 	w.run(3 * h)
 	w.expectReady("True/Accepted")
 	w.expectTarget("good")
-	want := []string{"Normal BothAccepted", "Warning Rejected", "Normal BothAccepted", "Normal Accepted"}
+	want := []string{"Normal Recovered", "Warning Rejected", "Normal Recovered", "Normal Delivered"}
 	if got := w.takeEvents(); !slices.Equal(got, want) {
 		t.Errorf("the events are %q", got)
 	}

@@ -174,6 +174,8 @@ type confirmedWrite struct {
 	// deployed and target are what the status is to say.
 	deployed *v1alpha1.DeployedStatus
 	target   *v1alpha1.TargetStatus
+	// event about the write, to be recorded with that status.
+	event Event
 }
 
 // IsCacheBehind reports whether a resource that was read is older than the last status that this process wrote, or than
@@ -279,7 +281,7 @@ func (s *sent) holdEdits(f *facts) {
 		if e.isTried || s.requests.TokensAt(f.Now) >= 1 {
 			continue
 		}
-		about.heldUntil = refilledAt(s.requests, f.Now).Add(time.Second - 1).Truncate(time.Second) // rounded up
+		about.heldUntil = roundUp(refilledAt(s.requests, f.Now))
 	}
 }
 
@@ -335,3 +337,6 @@ func refilledAt(limiter *rate.Limiter, now time.Time) time.Time {
 	missing := 1 - limiter.TokensAt(now)
 	return now.Add(time.Duration(missing / float64(limiter.Limit()) * float64(time.Second)))
 }
+
+// roundUp returns the next whole second, as a status tells it.
+func roundUp(t time.Time) time.Time { return t.Add(time.Second - 1).Truncate(time.Second) }
