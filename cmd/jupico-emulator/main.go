@@ -16,8 +16,7 @@
 //	curl -X POST http://127.0.0.1:8081/reset
 //
 // When it serves, it prints its addresses to standard output. SIGINT or SIGTERM ends it with the exit code 0. After an
-// error the exit code is 1, and if the command line is wrong it is 2. --help describes the flags, and
-// (*jupicotest.Emulator).Admin the whole admin API.
+// error the exit code is 1, and if the command line is wrong it is 2. --help describes the flags and the admin API.
 package main
 
 import (
@@ -153,6 +152,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 		_, _ = fmt.Fprintln(stdout, "jupico-emulator serves an imitation of Jupico's GET /status. Flags:")
 		flags.SetOutput(stdout)
 		flags.PrintDefaults()
+		_, _ = fmt.Fprint(stdout, "\n", jupicotest.AdminHelp())
 	case err == nil && flags.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q: there are only flags", flags.Arg(0))
 	}

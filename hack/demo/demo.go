@@ -94,15 +94,22 @@ func (d *demo) stayUp(ctx context.Context) error {
 	fmt.Printf(`
 The demo stays up until you press Ctrl-C. In another terminal:
 
-  export KUBECONFIG=%s
-  alias kubectl=%s
+  export KUBECONFIG=%[1]s
+  alias kubectl=%[2]s
   kubectl get jcred -o wide --watch
   kubectl explain jupicocredential.spec
-  kubectl describe jcred payments
-  tail -f %s
-  curl -X POST %s/wipe    # or /reset; cmd/jupico-emulator lists more
-  kubectl annotate jcred payments --overwrite %s=$(date +%%s%%N)
-`, d.kubeconfig, d.kubectlPath(), d.operator.Log, d.adminURL, checkRequest)
+  tail -f %[3]s
+
+Give the account another password. The next check notices it; then put the new one into the source:
+
+  curl -d '{"username":"shop","password":"second password","forms":["Standard"]}' %[4]s/accounts
+  kubectl annotate jcred shop --overwrite %[5]s=$(date +%%s%%N)
+  kubectl describe jcred shop
+  sed -i 's/first password/second password/' %[6]s
+  kubectl apply -f %[6]s
+
+What else the emulator can do: curl %[4]s
+`, d.kubeconfig, d.kubectlPath(), d.operator.Log, d.adminURL, checkRequest, d.path("shop.yaml"))
 	select {
 	case <-ctx.Done():
 		return nil

@@ -56,7 +56,7 @@ func (d *demo) observeReady(ctx context.Context) error {
 }
 
 func (d *demo) observeSandboxReset(ctx context.Context) error {
-	if err := d.sendCommand(ctx, "/wipe"); err != nil {
+	if err := d.sendCommand(ctx, "/wipe", ""); err != nil {
 		return err
 	}
 	fmt.Println("   The next check, within spec.checkInterval (5m), would notice. An annotation requests a check now.")
@@ -74,7 +74,7 @@ func (d *demo) observeSandboxReset(ctx context.Context) error {
 }
 
 func (d *demo) observeRestored(ctx context.Context) error {
-	if err := d.sendCommand(ctx, "/reset"); err != nil {
+	if err := d.sendCommand(ctx, "/reset", ""); err != nil {
 		return err
 	}
 	if err := d.requestCheck(ctx); err != nil {

@@ -39,6 +39,7 @@ func (d *demo) steps() []step {
 		{"The sandbox is reset: the account is gone", d.observeSandboxReset},
 		{"The sandbox has the account again", d.observeRestored},
 		{"Somebody deletes the Secret", d.observeSecretBack},
+		{"Another resource, for you to play with", d.applyPlayground},
 	}
 }
 
@@ -140,12 +141,67 @@ func (d *demo) applySamples(ctx context.Context) error {
 	return d.kubectl(ctx, "apply", "-k", dir)
 }
 
-// sendCommand sends a command to the emulator's admin API.
-func (d *demo) sendCommand(ctx context.Context, command string) error {
-	fmt.Printf("   $ curl -X POST %s%s\n", d.adminURL, command)
+const (
+	account = `{"username":"shop","password":"first password","forms":["Standard"]}`
+
+	playground = `apiVersion: v1
+kind: Secret
+metadata:
+  name: shop-login
+stringData:
+  username: shop
+  password: first password
+---
+apiVersion: credentials.jupico.dev/v1alpha1
+kind: JupicoCredential
+metadata:
+  name: shop
+spec:
+  environment: Sandbox
+  endpoint:
+    url: %s
+    caBundle: %s
+  credentials:
+  - name: main
+    basicAuthSecretRef:
+      name: shop-login
+  target:
+    name: shop-jupico
+`
+)
+
+// applyPlayground makes an account, and applies a file that the user can edit later.
+func (d *demo) applyPlayground(ctx context.Context) error {
+	if err := d.sendCommand(ctx, "/accounts", account); err != nil {
+		return err
+	}
+	ca, err := os.ReadFile(d.path("emulator-ca.crt"))
+	if err != nil {
+		return err
+	}
+	content := fmt.Sprintf(playground, d.emulatorURL, base64.StdEncoding.EncodeToString(ca))
+	if err := os.WriteFile(d.path("shop.yaml"), []byte(content), 0o600); err != nil {
+		return err
+	}
+	if err := d.kubectl(ctx, "apply", "-f", d.path("shop.yaml")); err != nil {
+		return err
+	}
+	if err := d.kubectl(ctx, "wait", "--for=condition=Ready", "--timeout=20s", "jcred/shop"); err != nil {
+		return err
+	}
+	return d.kubectl(ctx, "get", "jcred")
+}
+
+// sendCommand sends a command to the emulator's admin API, with a body if it needs one.
+func (d *demo) sendCommand(ctx context.Context, command, body string) error {
+	if body == "" {
+		fmt.Printf("   $ curl -X POST %s%s\n", d.adminURL, command)
+	} else {
+		fmt.Printf("   $ curl -d '%s' %s%s\n", body, d.adminURL, command)
+	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.adminURL+command, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.adminURL+command, strings.NewReader(body))
 	if err != nil {
 		return err
 	}

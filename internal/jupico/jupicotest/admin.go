@@ -20,50 +20,78 @@ var errUnknownName = errors.New("there is no account or key with that name")
 
 // Admin returns an API that controls the emulator from another process. It authenticates nobody, so serve it only on a
 // loopback address. Requests and answers are JSON. An answer is {"ok":true} or, with the status 404 for an unknown name
-// and else 400, {"error":"…"} with a sentence. No answer contains a password or a token.
-//
-//	POST   /accounts             {"username":"…","password":"…","forms":["Standard","TrailingNewline"]}
-//	POST   /keys                 {"token":"…"}
-//	POST   /revoke               {"name":"a username, or a key"}
-//	POST   /restore              {"name":"…"}
-//	POST   /state                {"name":"…","code":"auth_invalid_api_user"}   the code "" makes it active
-//	POST   /reset                removes all but the published account
-//	POST   /wipe                 removes every account
-//	POST   /authenticate-nobody  {"on":true}
-//	POST   /fault                {"latency":"1s","status":503}   the fields of Fault, beginning with a small letter
-//	DELETE /fault
-//	GET    /requests             answers {"total":1,"byFingerprint":{"…":1}}
-//	GET    /healthz
+// and else 400, {"error":"…"} with a sentence. No answer contains a password or a token. GET / lists the commands.
 func (e *Emulator) Admin() http.Handler {
-	type named struct{ Name string }
 	mux := http.NewServeMux()
-	mux.Handle("POST /accounts", command(e.commandAccount))
-	mux.Handle("POST /keys", command(func(c struct{ Token string }) error {
-		if c.Token == "" {
-			return errors.New("token is required")
-		}
-		e.AddKey(c.Token)
-		return nil
-	}))
-	mux.Handle("POST /revoke", command(func(c named) error { return found(e.Revoke(c.Name)) }))
-	mux.Handle("POST /restore", command(func(c named) error { return found(e.Restore(c.Name)) }))
-	mux.Handle("POST /state", command(e.commandState))
-	mux.Handle("POST /reset", action(e.Reset))
-	mux.Handle("POST /wipe", action(e.Wipe))
-	mux.Handle("POST /authenticate-nobody", command(func(c struct{ On *bool }) error {
-		if c.On == nil {
-			return errors.New("on is required: true or false")
-		}
-		e.AuthenticateNobody(*c.On)
-		return nil
-	}))
-	mux.Handle("POST /fault", command(e.commandFault))
-	mux.Handle("DELETE /fault", action(e.Clear))
-	mux.HandleFunc("GET /requests", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, e.requestCounts())
+	for _, c := range e.adminCommands() {
+		mux.Handle(c.route, c.handler)
+	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, AdminHelp()) // the client may be gone
 	})
-	mux.Handle("GET /healthz", action(func() {}))
 	return mux
+}
+
+// AdminHelp lists the commands of the admin API.
+func AdminHelp() string {
+	var help strings.Builder
+	help.WriteString("Commands of the admin API, which is plain HTTP. Send a body with curl -d.\n\n")
+	for _, c := range (&Emulator{}).adminCommands() {
+		_, _ = fmt.Fprintf(&help, "%s %s\n    %s\n", c.route, c.body, c.does)
+	}
+	return help.String()
+}
+
+// adminCommand is a command of the admin API.
+type adminCommand struct {
+	route string
+	body  string // an example
+	does  string
+	// handler carries it out.
+	handler http.Handler
+}
+
+func (e *Emulator) adminCommands() []adminCommand {
+	type named struct{ Name string }
+	return []adminCommand{
+		{"POST /accounts", `{"username":"me","password":"secret","forms":["Standard"]}`,
+			"Adds an account. Its token has the form Standard, TrailingNewline, or both.", command(e.commandAccount)},
+		{"POST /keys", `{"token":"bWU6c2VjcmV0"}`, "Adds an API key.", command(e.commandKey)},
+		{"POST /revoke", `{"name":"me"}`, "Rejects the account of this username, or this key.",
+			command(func(c named) error { return found(e.Revoke(c.Name)) })},
+		{"POST /restore", `{"name":"me"}`, "Accepts it again.",
+			command(func(c named) error { return found(e.Restore(c.Name)) })},
+		{"POST /state", `{"name":"me","code":"auth_invalid_api_user"}`,
+			"Answers it with a documented error code. An empty code makes it active again.", command(e.commandState)},
+		{"POST /reset", "", "Removes all but the published account, as the daily reset does.", action(e.Reset)},
+		{"POST /wipe", "", "Removes every account.", action(e.Wipe)},
+		{"POST /authenticate-nobody", `{"on":true}`, "Accepts every token.", command(e.commandAuthenticateNobody)},
+		{"POST /fault", `{"status":503,"latency":"1s","times":3}`,
+			"Answers otherwise than the API would. The fields are those of Fault, beginning with a small letter.",
+			command(e.commandFault)},
+		{"DELETE /fault", "", "Ends the fault.", action(e.Clear)},
+		{"GET /requests", "", `Counts the requests: {"total":1,"byFingerprint":{"…":1}}.`,
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				writeJSON(w, http.StatusOK, e.requestCounts())
+			})},
+		{"GET /healthz", "", "Answers while the emulator serves.", action(func() {})},
+	}
+}
+
+func (e *Emulator) commandKey(c struct{ Token string }) error {
+	if c.Token == "" {
+		return errors.New("token is required")
+	}
+	e.AddKey(c.Token)
+	return nil
+}
+
+func (e *Emulator) commandAuthenticateNobody(c struct{ On *bool }) error {
+	if c.On == nil {
+		return errors.New("on is required: true or false")
+	}
+	e.AuthenticateNobody(*c.On)
+	return nil
 }
 
 type accountCommand struct {

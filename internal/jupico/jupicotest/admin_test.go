@@ -178,9 +178,23 @@ func TestTheAdminAPIReportsTheNumberOfRequests(t *testing.T) {
 
 func TestAnUnknownCommandIsNotFound(t *testing.T) {
 	server := startAdmin(t, New())
-	for _, command := range [][2]string{{"GET", "/"}, {"POST", "/status"}, {"GET", "/revoke"}} {
+	for _, command := range [][2]string{{"GET", "/status"}, {"POST", "/status"}, {"GET", "/revoke"}} {
 		if status, body := admin(t, server, command[0], command[1], ""); status/100 != 4 {
 			t.Errorf("%v: got %d %s", command, status, body)
+		}
+	}
+}
+
+func TestTheAdminAPIListsItsCommandsWithExamplesThatWork(t *testing.T) {
+	server := startAdmin(t, New())
+	_, help := admin(t, server, "GET", "/", "")
+	for _, c := range New().adminCommands() {
+		if !strings.Contains(help, c.route+" "+c.body+"\n    "+c.does) {
+			t.Errorf("the list lacks %s", c.route)
+		}
+		method, path, _ := strings.Cut(c.route, " ")
+		if status, answer := admin(t, server, method, path, c.body); status != http.StatusOK {
+			t.Errorf("the example of %s is answered with %d: %s", c.route, status, answer)
 		}
 	}
 }
