@@ -174,10 +174,11 @@ clean: ## Remove everything that was built. Building the control plane again tak
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/manager and bin/jupico-emulator.
-	$(call heading,Building the operator and the emulator (1 to 2 min on two cold cores))
+build: ## Build bin/manager, bin/jupico-emulator and bin/kubectl-jupico.
+	$(call heading,Building the programs (1 to 2 min on two cold cores))
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/manager ./cmd
 	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/jupico-emulator ./cmd/jupico-emulator
+	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/kubectl-jupico ./cmd/kubectl-jupico
 
 build_image = cd hack/image && go run . -source=$(CURDIR) -version=$(VERSION) -output=$(IMAGES)
 
