@@ -440,6 +440,7 @@ func TestTextInUTF16IsSaidToBeThat(t *testing.T) {
 		"with a newline of another program":      append(encode("hunter2", binary.LittleEndian), '\n'),
 		"with a mark and no letter beside ASCII": encode("\uFEFF密碼", binary.LittleEndian),
 		"with letters beyond ASCII":              encode("pä€ss€wörd", binary.BigEndian),
+		"with as many letters beyond ASCII":      encode("a密b碼", binary.LittleEndian),
 		"a pasted key":                           encode("Basic "+publishedKey+"\r\n", binary.LittleEndian),
 		"a word of two letters":                  encode("ab", binary.LittleEndian),
 	} {

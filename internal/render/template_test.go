@@ -326,8 +326,8 @@ func TestWhatIsMadeIsBounded(t *testing.T) {
 			began := time.Now()
 			_, err := renderOnce(templatedResource(tc.templates...), p)
 			got, ok := errors.AsType[*TemplateError](err)
-			if !ok || !strings.HasPrefix(got.Problem, "this makes too much: a value may have 64 KiB") ||
-				got.Key != tc.key || got.Line != 1 {
+			const bounds = "this makes too much: a value may have 64 KiB, and all together 512 KiB"
+			if !ok || got.Problem != bounds || got.Key != tc.key || got.Line != 1 {
 				t.Errorf("got %v", err)
 			}
 			if took := time.Since(began); took > 5*time.Second {
@@ -339,6 +339,37 @@ func TestWhatIsMadeIsBounded(t *testing.T) {
 		got, err := renderOnce(templatedResource(many[:16]...), p)
 		if err != nil || len(got) != 9 || len(got["key-07"]) != 64000 {
 			t.Errorf("got %d keys, %v", len(got), err)
+		}
+	})
+}
+
+func TestTheBoundsThemselvesAreNotTooMuch(t *testing.T) {
+	full := strings.Repeat("x", 64<<10)
+	for sentence, text := range map[string]string{
+		"text": full, "a text that a function makes": "{{ trim `" + full + " ` }}",
+		"replaced letters":        "{{ replace `x` `xx` `" + full[:32<<10] + "` }}",
+		"what replace made short": "{{ replace `xx` `x` `" + full + full + "` }}",
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			got, err := renderOnce(templatedResource("key", text), proven(t))
+			if err != nil || string(got["key"]) != full {
+				t.Errorf("got %d bytes, %v", len(got["key"]), err)
+			}
+			if _, err := renderOnce(templatedResource("key", text+"x"), proven(t)); err == nil {
+				t.Error("one byte more is not too much")
+			}
+		})
+	}
+	t.Run("all values", func(t *testing.T) {
+		var templates []string
+		for i := range 8 {
+			templates = append(templates, fmt.Sprintf("key-%d", i), full)
+		}
+		if _, err := renderOnce(templatedResource(templates...), proven(t)); err != nil {
+			t.Error(err)
+		}
+		if _, err := renderOnce(templatedResource(append(templates, "key-8", "x")...), proven(t)); err == nil {
+			t.Error("one byte more is not too much")
 		}
 	})
 }
