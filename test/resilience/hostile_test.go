@@ -95,7 +95,7 @@ var _ = Describe("An API server that fails one call in five", func() {
 	It("does not keep the operator from the same end, nor makes it hurry", func() {
 		each(len(scenarios), func(i int) { scenarios[i].reference() })
 		var runs []planned
-		for round := range uint64(4) {
+		for round := range uint64(3) {
 			for i := range scenarios {
 				h := newHostility(seed + 1000*round + uint64(i)) //nolint:gosec // an index is no negative number
 				runs = append(runs, planned{&scenarios[i], disturbance{

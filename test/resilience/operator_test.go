@@ -62,7 +62,6 @@ func (w *world) startOperator(trouble trouble) {
 	running, cancel := context.WithCancel(ctx)
 	o := w.putOnDuty(trouble, cancel)
 	logger := zap.New(zap.WriteTo(&w.log), zap.UseDevMode(false)).WithValues("operator", o.name)
-	running = logr.NewContext(running, logger) // the client library takes it from there
 	connection := rest.CopyConfig(operatorConfig)
 	connection.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		o.line.next = next
@@ -71,6 +70,7 @@ func (w *world) startOperator(trouble trouble) {
 	manager, err := ctrl.NewManager(connection, ctrl.Options{
 		Scheme:         scheme,
 		Logger:         logger,
+		BaseContext:    func() context.Context { return logr.NewContext(ctx, logger) }, // for the client library
 		Cache:          controller.CacheOptions(),
 		Client:         controller.ClientOptions(),
 		Metrics:        metricsserver.Options{BindAddress: "0"},

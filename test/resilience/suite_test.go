@@ -58,6 +58,7 @@ var _ = BeforeSuite(func() {
 		Expect(err).NotTo(HaveOccurred(), "RESILIENCE_SEED has to be a number")
 	}
 	fmt.Printf("RESILIENCE_SEED=%d\n", seed)
+	Expect(scenarios).NotTo(BeEmpty(), "RESILIENCE_SCENARIO names none")
 	var cancel context.CancelFunc
 	ctx, cancel = context.WithCancel(context.Background())
 	DeferCleanup(func() { cancel() })

@@ -217,11 +217,16 @@ func (w *world) write(name string, data map[string][]byte) {
 	w.must(err)
 }
 
-// change changes a Secret, whatever the operator does to it meanwhile.
+// change changes a Secret, whatever the operator does to it meanwhile. There may be none when the operator, disturbed,
+// did not make it yet.
 func (w *world) change(name string, change func(*corev1.Secret)) {
 	w.g.Eventually(func() error {
 		secret := w.secretNamed(name)
-		if err := admin.Get(ctx, client.ObjectKeyFromObject(secret), secret); err != nil {
+		err := admin.Get(ctx, client.ObjectKeyFromObject(secret), secret)
+		if apierrors.IsNotFound(err) && !w.isUndisturbed {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 		change(secret)
