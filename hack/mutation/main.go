@@ -19,10 +19,9 @@ import (
 // leastScore is the share of mutants that the tests of a package must kill, in percent.
 const leastScore = 90
 
-// What became of a mutant. The first three are words of gremlins.
+// What became of a mutant. The first two are words of gremlins.
 const (
 	killed      = "KILLED"
-	timedOut    = "TIMED OUT"
 	lived       = "LIVED"
 	notCovered  = "NOT COVERED" // it lived, and no test reaches it
 	meaningless = "LISTED"      // it lived, and means nothing
@@ -50,6 +49,7 @@ type settings struct {
 	result    string
 	profile   string
 	survivors string
+	timeouts  string
 }
 
 func main() {
@@ -59,6 +59,7 @@ func main() {
 	flag.StringVar(&s.result, "result", "", "`file` that gremlins wrote")
 	flag.StringVar(&s.profile, "profile", "", "coverage `file` of the package's tests")
 	flag.StringVar(&s.survivors, "survivors", "", "`file` with the survivors that mean nothing")
+	flag.StringVar(&s.timeouts, "timeouts", "", "`file` with a line for each mutant whose tests did not end in time")
 	flag.Parse()
 	isGood, err := run(s)
 	if err != nil {
@@ -85,7 +86,11 @@ func run(s settings) (isGood bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return report(s.pkg, mutants, listed), nil
+	timeouts, err := os.ReadFile(s.timeouts)
+	if err != nil {
+		return false, err
+	}
+	return report(s.pkg, mutants, listed, strings.Count(string(timeouts), "\n")), nil
 }
 
 func readResult(path string) ([]*mutant, error) {
@@ -116,8 +121,9 @@ func readResult(path string) ([]*mutant, error) {
 	return mutants, nil
 }
 
-// report prints what became of the mutants of a package, and returns whether that is good enough.
-func report(pkg string, mutants []*mutant, listed map[string]bool) bool {
+// report prints what became of the mutants of a package, and returns whether that is good enough. Of those that were
+// killed, timeouts were by tests that did not end in time.
+func report(pkg string, mutants []*mutant, listed map[string]bool, timeouts int) bool {
 	counts, survived := map[string]int{}, map[string]bool{}
 	for _, m := range mutants {
 		became := m.outcome(listed)
@@ -132,24 +138,23 @@ func report(pkg string, mutants []*mutant, listed map[string]bool) bool {
 			fmt.Printf("listed, but killed or gone: %s\n", key)
 		}
 	}
-	caught := counts[killed] + counts[timedOut]
-	score := 100 * float64(caught) / float64(max(1, caught+counts[lived]+counts[notCovered]))
+	score := 100 * float64(counts[killed]) / float64(max(1, counts[killed]+counts[lived]+counts[notCovered]))
 	isGood := score >= leastScore
 	verdict := ""
 	if !isGood {
 		verdict = fmt.Sprintf(", below %d %%", leastScore)
 	}
-	fmt.Printf("%s: %d killed, %d timed out, %d lived, %d not covered, %d listed as meaning nothing, %d not viable: "+
-		"score %.1f %%%s\n", pkg, counts[killed], counts[timedOut], counts[lived], counts[notCovered], counts[meaningless],
-		counts[notViable], score, verdict)
+	fmt.Printf("%s: %d killed (%d of them timed out), %d lived, %d not covered, %d listed as meaning nothing, "+
+		"%d not viable: score %.1f %%%s\n", pkg, counts[killed], timeouts, counts[lived], counts[notCovered],
+		counts[meaningless], counts[notViable], score, verdict)
 	return isGood
 }
 
 // outcome returns what became of a mutant. All that gremlins has other words for could not be compiled.
 func (m *mutant) outcome(listed map[string]bool) string {
 	switch {
-	case m.Status == killed || m.Status == timedOut:
-		return m.Status
+	case m.Status == killed:
+		return killed
 	case m.Status != lived:
 		return notViable
 	case listed[m.key()]:

@@ -86,7 +86,7 @@ func TestAPackageNeedsMostOfItsMutantsKilledButThoseThatAreListed(t *testing.T) 
 		"two that are alike and listed": {mutants(1, "a < b", "a < b"), true},
 	} {
 		t.Run(sentence, func(t *testing.T) {
-			if got := report("p", row.mutants, listed); got != row.want {
+			if got := report("p", row.mutants, listed, 0); got != row.want {
 				t.Errorf("it is good enough: %t", got)
 			}
 		})

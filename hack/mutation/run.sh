@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Changes one operator after the other in the packages without I/O, runs their unit tests against each such mutant, and
-# fails if a package kills less than 90 % of those that mean something. Without packages it takes all: see --help.
+# fails if a package kills less than 90 % of those that mean something. Without arguments it takes all those packages,
+# which takes an hour or two on two idle cores.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -8,7 +9,7 @@ root=$(cd "$here/../.." && pwd)
 packages=(internal/credential internal/jupico/outcome internal/render internal/checker internal/decision)
 case ${1:-} in
 -h | --help)
-  echo "usage: run.sh [package ...], of: ${packages[*]}"
+  echo "usage: run.sh [package or file ...], without any: ${packages[*]}"
   exit
   ;;
 ?*) packages=("$@") ;;
@@ -19,20 +20,28 @@ trap 'rm -rf "$scratch"' EXIT
 mkdir "$scratch/bin" "$scratch/source" "$scratch/tmp"
 (cd "$here" && go build -o "$scratch/bin/" . github.com/go-gremlins/gremlins/cmd/gremlins)
 # Gremlins copies the whole module once more, so what is large and not needed stays behind.
-tar -cf - -C "$root" --exclude=./bin --exclude=./.git --exclude=./dist . | tar -xf - -C "$scratch/source"
+tar -cf - -C "$root" --exclude=./bin --exclude=./.git . | tar -xf - -C "$scratch/source"
 
 GO=$(command -v go)
-export GO PROFILE="$scratch/profile" TMPDIR="$scratch/tmp"
+export GO PROFILE="$scratch/profile" TIMEOUTS="$scratch/timeouts" LIMIT=${LIMIT:-2m} TMPDIR="$scratch/tmp"
+# A few simulated months find a changed operator as well as many.
+export SIMULATIONS=${SIMULATIONS:-8}
 status=0
-for package in "${packages[@]}"; do
-  FLAGS="-vet=off -short"
-  export FLAGS
-  echo "==> $package"
-  # One worker, as the tests of a package run in parallel already.
-  (cd "$scratch/source" && PATH="$here/gowrapper:$PATH" "$scratch/bin/gremlins" unleash --silent --workers=1 \
-    --timeout-coefficient=10 --output="$scratch/result.json" --invert-logical --invert-loopctrl --invert-assignments \
-    --invert-bitwise --invert-bwassign --remove-self-assignments "./$package")
+for argument in "${packages[@]}"; do
+  echo "==> $argument"
+  : >"$TIMEOUTS"
+  package=${argument%/*.go}
+  excluded=()
+  if [ "$package" != "$argument" ]; then
+    for file in "$root/$package"/*.go; do
+      [ "$file" = "$root/$argument" ] || excluded+=("--exclude-files=^$(basename "$file")\$")
+    done
+  fi
+  # One worker, as the tests of a package run in parallel already. The coefficient is for a limit that is never reached.
+  (cd "$scratch/source" && PATH="$here/gowrapper:$PATH" "$scratch/bin/gremlins" unleash --workers=1 \
+    --timeout-coefficient=100 --output="$scratch/result.json" --output-statuses=l --invert-logical --invert-loopctrl \
+    --invert-assignments --invert-bitwise --invert-bwassign --remove-self-assignments "${excluded[@]}" "./$package")
   "$scratch/bin/mutation" -source="$root/$package" -package="$package" -result="$scratch/result.json" \
-    -profile="$PROFILE" -survivors="$here/survivors.txt" || status=1
+    -profile="$PROFILE" -survivors="$here/survivors.txt" -timeouts="$TIMEOUTS" || status=1
 done
 exit "$status"
