@@ -200,6 +200,24 @@ func TestACheckUnderWayServesADeliveryOnlyIfARefusalPrecededIt(t *testing.T) {
 	f.wantRequests(2, 0)
 }
 
+func TestACheckUnderWayServesNoDeliveryOnceItsRefusalIsTooOld(t *testing.T) {
+	hold := newHoldBack()
+	f := start(t, hold.wrap)
+	first := f.begin(check.Request{})
+	<-hold.arrived <- accept
+	<-first
+	f.advance(deliveryControlAge - 1)
+	routine := f.begin(check.Request{NotBefore: f.clock.Now()})
+	call := <-hold.arrived
+	f.advance(1)
+	delivery := f.begin(check.Request{ForDelivery: true})
+	<-hold.arrived <- refuse // a request of its own, after another control
+	wantResult(t, (<-delivery).Result, outcome.Rejected, "HTTP 401")
+	call <- accept
+	wantResult(t, (<-routine).Result, outcome.Accepted, "HTTP 200")
+	f.wantRequests(2, 0)
+}
+
 func TestAnAcceptanceOfABygoneWayIsRepeatedUnderTheControlThatPassedMeanwhile(t *testing.T) {
 	f, hold := startWithAnOldControl(t)
 	routine := f.begin(check.Request{})
