@@ -70,6 +70,12 @@ func (k *soak) sample(ctx context.Context) {
 	}
 }
 
+func (k *soak) countSamples() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.samples)
+}
+
 var (
 	heapAlloc      = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 	goroutineTotal = regexp.MustCompile(`^goroutine profile: total (\d+)\n`)
