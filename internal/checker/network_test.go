@@ -276,8 +276,8 @@ type askers struct {
 	round int
 }
 
-// askAll lets all three ask at the same time, when no pause is left from before. Every other time they trust authorities
-// in another spelling, of which there are more than a Checker remembers.
+// askAll lets all three ask at the same time, when no pause is left from before. Every other time they trust the
+// authorities in another spelling, of which there are more than a Checker remembers.
 func (a *askers) askAll() []check.Answer {
 	a.advance(longestPause + time.Second)
 	now, at := a.clock.Now(), a.at
@@ -425,7 +425,7 @@ func TestAFaultyNetworkLeavesNothingBehindAndTurnsNoVerdict(t *testing.T) {
 
 	r.network.isHealthy.Store(true)
 	r.api.isHealthy.Store(true)
-	for _, a := range r.askers { // a connection may be left from before, and a slow machine may take longer than the timeout
+	for _, a := range r.askers { // not always at once: on a slow machine, a check may take longer than the timeout
 		eventually(t, "an acceptance", func() bool { return a.askAll()[0].Outcome == outcome.Accepted })
 	}
 }

@@ -26,8 +26,8 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 )
 
-// tenant is the scene of a user who has the rights of the ClusterRole edit in its namespace, and none elsewhere. It uses
-// the same endpoint as its neighbour, who has a resource that is Ready.
+// tenant is the scene of a user who has the rights of the ClusterRole edit in its namespace, and none elsewhere. It
+// uses the same endpoint as its neighbour, who has a resource that is Ready.
 type tenant struct {
 	*scene
 	hands     client.Client
@@ -114,7 +114,8 @@ func (s *scene) source() *corev1.Secret {
 
 // authorities is the endpoint's, in a ConfigMap that is not created yet.
 func (s *scene) authorities() *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: s.meta("authorities"), Data: map[string]string{"ca.crt": string(emulators.ca.PEM())}}
+	bundle := map[string]string{"ca.crt": string(emulators.ca.PEM())}
+	return &corev1.ConfigMap{ObjectMeta: s.meta("authorities"), Data: bundle}
 }
 
 // change has the tenant edit its resource.
@@ -227,7 +228,8 @@ var _ = Describe("A user with the rights of edit in one namespace", Ordered, Con
 		requests = t.emulator.Requests() - requests
 
 		waiting := many - t.states()["False/Rejected"]
-		AddReportEntry("the neighbour's check", fmt.Sprintf("was among the next %d, while %d others waited", requests, waiting))
+		AddReportEntry("the neighbour's check",
+			fmt.Sprintf("was among the next %d, while %d others waited", requests, waiting))
 		Expect(waiting).To(BeNumerically(">", many/2), "the others were served first")
 		t.emulator.Clear()
 	})
@@ -238,11 +240,12 @@ func askForIt(t *tenant) {
 	t.expectReady("True", "Accepted")
 	next := t.neighbour
 	taken := next.resource(func(r *v1alpha1.JupicoCredential) { r.Name = "taken" })
+	nothing := client.RawPatch("application/merge-patch+json", []byte("{}"))
 	for _, object := range []client.Object{next.source(), next.authorities(), next.resource(), next.target(), taken} {
 		for what, err := range map[string]error{
 			"get":    t.hands.Get(ctx, client.ObjectKeyFromObject(object), object.DeepCopyObject().(client.Object)),
 			"create": t.hands.Create(ctx, object.DeepCopyObject().(client.Object), client.DryRunAll),
-			"patch":  t.hands.Patch(ctx, object.DeepCopyObject().(client.Object), client.RawPatch("application/merge-patch+json", []byte("{}"))),
+			"patch":  t.hands.Patch(ctx, object.DeepCopyObject().(client.Object), nothing),
 			"delete": t.hands.Delete(ctx, object),
 		} {
 			Expect(apierrors.IsForbidden(err)).To(BeTrue(), "%s %T: %v", what, object, err)
@@ -285,7 +288,9 @@ func nameANamespace(t *tenant) {
 	resource.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("JupicoCredential"))
 	spec := object["spec"].(map[string]any)
 	source := spec["credentials"].([]any)[0].(map[string]any)["basicAuthSecretRef"].(map[string]any)
-	for _, reference := range []map[string]any{spec, source, spec["target"].(map[string]any), spec["endpoint"].(map[string]any)} {
+	for _, reference := range []map[string]any{
+		spec, source, spec["target"].(map[string]any), spec["endpoint"].(map[string]any),
+	} {
 		reference["namespace"] = t.neighbour.namespace
 	}
 	t.make(resource)
@@ -325,12 +330,15 @@ func useEndpoints(t *tenant) {
 	t.make(t.source())
 	denied := 0
 	for _, url := range []string{
-		"https://not-allowed.example", "https://169.254.169.254/latest/meta-data", "https://kubernetes.default.svc/api", "https://" + host,
+		"https://not-allowed.example", "https://169.254.169.254/latest/meta-data",
+		"https://kubernetes.default.svc/api", "https://" + host,
 		allowed + "/..", allowed + "/.", allowed + "/../e0", allowed + "/%2e%2e/e0", allowed + "%2f", allowed + "/status",
-		allowed + "/x/..", allowed + ";a", allowed + `\`, allowed + "%00", "https://localhost" + bare[strings.Index(bare, ":"):],
+		allowed + "/x/..", allowed + ";a", allowed + `\`, allowed + "%00",
+		"https://localhost" + bare[strings.Index(bare, ":"):],
 		"https://127.1" + bare[strings.Index(bare, ":"):], "https://[::ffff:127.0.0.1]" + bare[strings.Index(bare, ":"):],
 		"https://" + host + ".not-allowed.example", "https://" + host + "@not-allowed.example", "https://a:b@" + bare,
-		"https://not-allowed.example#@" + bare, "https://not-allowed.example?@" + bare, `https://not-allowed.example\@` + bare,
+		"https://not-allowed.example#@" + bare, "https://not-allowed.example?@" + bare,
+		`https://not-allowed.example\@` + bare,
 		"https://not-allowed.example/https://" + bare, "http://" + bare, "HTTP://" + bare, "//" + bare, "file:///etc/passwd",
 		"https://127.0.0.1 " + bare, "https://%31%32%37.0.0.1" + bare[strings.Index(bare, ":"):],
 	} {
@@ -354,7 +362,7 @@ func useAnnotations(t *tenant) {
 		t.make(&corev1.Secret{
 			ObjectMeta: metav1.ObjectMeta{Namespace: t.namespace, Name: name, Annotations: map[string]string{
 				v1alpha1.AnnotationManagedBy: "payments",
-				v1alpha1.AnnotationOwnership: `{"secret":"` + name + `","created":true,"keys":["token","password","` + t.neighbour.namespace + `/source"]}`,
+				v1alpha1.AnnotationOwnership: `{"secret":"` + name + `","created":true,"keys":["token","password"]}`,
 			}},
 			Data: map[string][]byte{"token": []byte(t.neighbour.login.token())},
 		})

@@ -295,7 +295,8 @@ var _ = Describe("A panic in the midst of a round", Serial, func() {
 		before := len(logs.String())
 		s.create()
 		shown := func() string { return logs.String()[before:] }
-		Eventually(shown, soon, "100ms").Should(And(ContainSubstring("a test of panics"), ContainSubstring("(*targetWrite).save")))
+		Eventually(shown, soon, "100ms").Should(And(
+			ContainSubstring("a test of panics"), ContainSubstring("(*targetWrite).save")), "with the stack")
 		panicking.stop()
 		Expect(newLeakSearch(s.login.secrets()...).in(shown())).To(BeEmpty())
 		Expect(s.target()).To(BeNil())
