@@ -37,11 +37,20 @@ func (w *world) state() string {
 		if deployed := r.Status.Deployed; deployed != nil {
 			fmt.Fprintf(&b, "%s has deployed %s: %s\n", r.Name, deployed.Credential, deployed.Verdict)
 		}
+		fmt.Fprintf(&b, "%s observed=%t\n", r.Name, r.Status.ObservedGeneration == r.Generation)
+		fmt.Fprintf(&b, "%s told=%t\n", r.Name, tells(r.Status.Target, secrets.Items))
 	}
 	for i := range secrets.Items {
 		describe(&b, &secrets.Items[i], resources.Items)
 	}
 	return strings.NewReplacer(w.api.url, "https://api", w.otherAPI.url, "https://other-api").Replace(b.String())
+}
+
+// tells reports whether a status tells of a target as it is.
+func tells(status *v1alpha1.TargetStatus, secrets []corev1.Secret) bool {
+	return status != nil && slices.ContainsFunc(secrets, func(s corev1.Secret) bool {
+		return s.Name == status.Name && s.UID == status.UID && s.ResourceVersion == status.ResourceVersion
+	})
 }
 
 // describe describes a Secret. An owner that is gone, or was made again, is told from the present one.

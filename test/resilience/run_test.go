@@ -288,6 +288,10 @@ func (e end) compare(state string) []string {
 	if !strings.Contains(state, readyLine(e.ready)) {
 		problems = append(problems, "Ready is not "+e.ready)
 	}
+	isTold := strings.Contains(state, "payments observed=true\npayments told=true\n")
+	if strings.HasPrefix(e.ready, "True/") && !isTold {
+		problems = append(problems, "the status does not tell of the target as it is")
+	}
 	names := map[string]bool{}
 	for line := range strings.Lines(state) {
 		if words := strings.Fields(line); words[0] == "Secret" {
