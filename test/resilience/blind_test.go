@@ -116,7 +116,7 @@ var _ = Describe("An operator", func() {
 				}
 			}
 		}
-		runAll("watches", sample(runs, 14))
+		runAll("watches", sample(runs, 17))
 	})
 
 	It("that was the leader, and wakes up late, changes nothing", func() {
@@ -127,6 +127,6 @@ var _ = Describe("An operator", func() {
 				runs = append(runs, planned{&scenarios[i], wakesUp(k, k%2 == 0)})
 			}
 		}
-		runAll("two operators", sample(runs, 9))
+		runAll("two operators", sample(runs, 12))
 	})
 })

@@ -74,10 +74,10 @@ func deaths(kind string, during func(w *world, number int, do func(), settle fun
 
 var _ = Describe("An operator that dies before or after any of its writes", func() {
 	It("is replaced by one that comes to the same end", func() {
-		runAll("death", sample(deaths("death", nil), 9))
+		runAll("death", sample(deaths("death", nil), 11))
 	})
 
 	It("may be replaced after more has happened", func() {
-		runAll(lateKind, sample(deaths(lateKind, replaceLate), 10))
+		runAll(lateKind, sample(deaths(lateKind, replaceLate), 13))
 	})
 })

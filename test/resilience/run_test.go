@@ -200,7 +200,7 @@ func sample(runs []planned, n int) []planned {
 	if isFull {
 		return runs
 	}
-	random := rand.New(rand.NewPCG(seed, uint64(len(runs)))) //nolint:gosec // which runs are made is no secret
+	random := rand.New(rand.NewPCG(seed, uint64(len(runs))))
 	var chosen []planned
 	for i := random.IntN(n); i < len(runs); i += n {
 		chosen = append(chosen, runs[i])

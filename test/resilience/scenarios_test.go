@@ -187,8 +187,8 @@ const (
 var (
 	// neverReady: no status tells of a delivery, and the source is bad by now.
 	neverReady = []end{{"False/Rejected", usual}, {"False/Rejected", "bystander source"}}
-	// notTold: the status does not tell of the last delivery, and the source is bad by now.
-	notTold = []end{{"False/CandidateRejected", usual}}
+	// notTold: the last delivery was not made, or the status does not tell of it, and the source is bad by now.
+	notTold = []end{{candidateRejected, usual}, {"False/CandidateRejected", usual}}
 	// nothingLeft: the former target was never made.
 	nothingLeft = []end{{accepted, afterRename}}
 )
