@@ -127,6 +127,6 @@ var _ = Describe("An operator", func() {
 				runs = append(runs, planned{&scenarios[i], wakesUp(k, k%2 == 0)})
 			}
 		}
-		runAll("two operators", sample(runs, 12))
+		runAll("two operators", sample(runs, 11))
 	})
 })
