@@ -162,6 +162,27 @@ unit: ## Run the tests that need no control plane. Takes seconds.
 simulate: ## Simulate 10,000 months of one resource, or SIMULATIONS=n: 6 to 12 min on two cores.
 	SIMULATIONS=$(or $(SIMULATIONS),10000) go test -count=1 -timeout=60m -run='^TestASimulatedMonth$$' ./internal/decision
 
+.PHONY: resilience
+resilience: ## Let the operator die at each write, blind it and hinder it, in 26 scenarios: 8 to 15 min on two cores.
+	@hack/controlplane/ensure.sh
+	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
+		RESILIENCE=all KUBEBUILDER_ASSETS="$$assets" go test -count=1 -v -timeout=60m ./test/resilience
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for 30 s, or FUZZTIME=1m.
+	hack/fuzz.sh
+
+.PHONY: soak
+soak: build ## Let things go wrong for DURATION=20m with RESOURCES=2000: nothing is lost, and nothing grows.
+	@hack/controlplane/ensure.sh
+	@CGO_ENABLED=0 go build -o $(BIN)/soak ./hack/soak
+	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); KUBEBUILDER_ASSETS="$$assets" \
+		$(BIN)/soak -duration=$(or $(DURATION),20m) -resources=$(or $(RESOURCES),2000)
+
+.PHONY: mutation
+mutation: ## Count which changed operators the unit tests of the pure packages notice. Takes hours. PACKAGES="…".
+	hack/mutation/run.sh $(PACKAGES)
+
 .PHONY: controlplane
 controlplane: ## Find or build etcd, kube-apiserver and kubectl. The last line of the output is their directory.
 	@hack/controlplane/ensure.sh
