@@ -25,7 +25,7 @@ func pages(t *testing.T) []string {
 	t.Helper()
 	t.Chdir("..")
 	found := []string{"README.md", "CONTRIBUTING.md"}
-	err := filepath.WalkDir("docs", func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir("docs", func(path string, _ fs.DirEntry, err error) error {
 		if filepath.Ext(path) == ".md" {
 			found = append(found, path)
 		}

@@ -106,12 +106,12 @@ func verdictOf(resource *v1alpha1.JupicoCredential) error {
 	available := meta.FindStatusCondition(resource.Status.Conditions, v1alpha1.ConditionEndpointAvailable)
 	switch {
 	case accepted == nil || available == nil || available.Status != metav1.ConditionTrue:
-		return exitCode(exitUnknown)
+		return exitError(exitUnknown)
 	case accepted.Status == metav1.ConditionTrue:
 		return nil
 	case accepted.Status == metav1.ConditionFalse:
-		return exitCode(exitRejected)
+		return exitError(exitRejected)
 	default:
-		return exitCode(exitUnknown)
+		return exitError(exitUnknown)
 	}
 }

@@ -1,8 +1,8 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command kubectl-jupico is a plugin of kubectl that says how JupicoCredentials are, and has them checked. It works with
-// the rights of its user, and never prints a secret.
+// Command kubectl-jupico is a plugin of kubectl that says how JupicoCredentials are, and has them checked. It works
+// with the rights of its user, and never prints a secret.
 package main
 
 import (
@@ -28,29 +28,29 @@ var version = "dev"
 
 // The exit codes, beside 0.
 const (
-	exitError = 1
+	exitFailure = 1
 	// exitRejected: the API rejects the token.
 	exitRejected = 2
 	// exitUnknown: nobody knows whether the API accepts it.
 	exitUnknown = 3
 )
 
-// exitCode is an error that was printed already, and decides the exit code.
-type exitCode int
+// exitError is an error that was printed already, and decides the exit code.
+type exitError int
 
-func (c exitCode) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
+func (c exitError) Error() string { return fmt.Sprintf("exit code %d", int(c)) }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	streams := genericiooptions.IOStreams{In: os.Stdin, Out: os.Stdout, ErrOut: os.Stderr}
 	err := newCommand(streams).ExecuteContext(ctx)
 	stop()
-	if code, isCode := errors.AsType[exitCode](err); isCode {
+	if code, isCode := errors.AsType[exitError](err); isCode {
 		os.Exit(int(code))
 	}
 	if err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "error:", err)
-		os.Exit(exitError)
+		os.Exit(exitFailure)
 	}
 }
 

@@ -75,19 +75,9 @@ func findWorkloads(pods []corev1.Pod, secret string, written time.Time) []worklo
 // usersOf reports whether a pod mounts a Secret as a volume that changes with it, and names the containers that read it
 // only once: from the environment, or mounted with a subPath.
 func usersOf(pod *corev1.Pod, secret string) (mounted bool, once []string) {
-	volumes := map[string]bool{}
-	for _, v := range pod.Spec.Volumes {
-		volumes[v.Name] = v.Secret != nil && v.Secret.SecretName == secret ||
-			v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
-				return s.Secret != nil && s.Secret.Name == secret
-			})
-	}
+	volumes := volumesOf(pod, secret)
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		isOnce := slices.ContainsFunc(c.EnvFrom, func(from corev1.EnvFromSource) bool {
-			return from.SecretRef != nil && from.SecretRef.Name == secret
-		}) || slices.ContainsFunc(c.Env, func(env corev1.EnvVar) bool {
-			return env.ValueFrom != nil && env.ValueFrom.SecretKeyRef != nil && env.ValueFrom.SecretKeyRef.Name == secret
-		})
+		isOnce := isInEnvironment(&c, secret)
 		for _, mount := range c.VolumeMounts {
 			if !volumes[mount.Name] {
 				continue
@@ -103,6 +93,26 @@ func usersOf(pod *corev1.Pod, secret string) (mounted bool, once []string) {
 		}
 	}
 	return mounted, once
+}
+
+// volumesOf names the volumes of a pod that hold a Secret.
+func volumesOf(pod *corev1.Pod, secret string) map[string]bool {
+	volumes := map[string]bool{}
+	for _, v := range pod.Spec.Volumes {
+		volumes[v.Name] = v.Secret != nil && v.Secret.SecretName == secret ||
+			v.Projected != nil && slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool {
+				return s.Secret != nil && s.Secret.Name == secret
+			})
+	}
+	return volumes
+}
+
+func isInEnvironment(c *corev1.Container, secret string) bool {
+	return slices.ContainsFunc(c.EnvFrom, func(from corev1.EnvFromSource) bool {
+		return from.SecretRef != nil && from.SecretRef.Name == secret
+	}) || slices.ContainsFunc(c.Env, func(env corev1.EnvVar) bool {
+		return env.ValueFrom != nil && env.ValueFrom.SecretKeyRef != nil && env.ValueFrom.SecretKeyRef.Name == secret
+	})
 }
 
 // startOf is when the first of these containers started, or the pod where that is not known.
@@ -130,9 +140,8 @@ func ownerOf(pod *corev1.Pod) string {
 	if owner == nil {
 		return "pod/" + pod.Name
 	}
-	hash := pod.Labels["pod-template-hash"]
-	if name, isDeployment := strings.CutSuffix(owner.Name, "-"+hash); owner.Kind == "ReplicaSet" && hash != "" && isDeployment {
-		return "deployment/" + name
+	if hash := pod.Labels["pod-template-hash"]; owner.Kind == "ReplicaSet" && hash != "" {
+		return "deployment/" + strings.TrimSuffix(owner.Name, "-"+hash)
 	}
 	return strings.ToLower(owner.Kind) + "/" + owner.Name
 }

@@ -89,6 +89,13 @@ func (c *cli) prove(ctx context.Context, p proof) error {
 	api := jupico.NewClient(at.URL, roots, jupico.Config{
 		Timeout: proveTimeout, UserAgent: "kubectl-jupico/" + version, Proxy: proxy,
 	})
+	return c.ask(ctx, api, at, candidate)
+}
+
+// ask sends a random token, and then the credential. The error is the exit code.
+func (c *cli) ask(
+	ctx context.Context, api *jupico.Client, at endpoint.Endpoint, candidate credential.Credential,
+) error {
 	c.printf("Asking %s/status\n", at.URL)
 	ask := func(what string, token credential.Token) outcome.Result {
 		result := api.Check(ctx, token)
@@ -100,7 +107,7 @@ func (c *cli) prove(ctx context.Context, p proof) error {
 	}
 	if control := ask("a random token", credential.RandomToken()); control.Outcome.Class() != outcome.Rejection {
 		c.printf("Nothing is proven: the endpoint has to reject a random token.\n")
-		return exitCode(exitUnknown)
+		return exitError(exitUnknown)
 	}
 	name := "the API key"
 	if candidate.IsLogin() {
@@ -116,11 +123,11 @@ func (c *cli) prove(ctx context.Context, p proof) error {
 		return nil
 	case outcome.Rejection:
 		c.printf("Jupico rejects it.\n")
-		return exitCode(exitRejected)
+		return exitError(exitRejected)
 	case outcome.NoEvidence, outcome.Transient:
 	}
 	c.printf("It is not known whether Jupico accepts it.\n")
-	return exitCode(exitUnknown)
+	return exitError(exitUnknown)
 }
 
 func (p *proof) endpoint() (endpoint.Endpoint, error) {

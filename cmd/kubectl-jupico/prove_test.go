@@ -57,7 +57,7 @@ func TestACredentialIsProvenFromWhereTheUserIs(t *testing.T) {
 			row.api(emulator)
 			args := append([]string{"prove", "-f", "-", "--endpoint=" + server.URL, "--ca-file=" + caFile}, row.args...)
 			output, err := runWith(t, row.input, args...)
-			code, isCode := errors.AsType[exitCode](err)
+			code, isCode := errors.AsType[exitError](err)
 			if err != nil && !isCode || int(code) != row.code {
 				t.Errorf("got %v, want the exit code %d", err, row.code)
 			}

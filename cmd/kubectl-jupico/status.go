@@ -98,7 +98,9 @@ func readyOf(r *v1alpha1.JupicoCredential) metav1.Condition {
 	if ready := meta.FindStatusCondition(r.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
 		return *ready
 	}
-	return metav1.Condition{Status: metav1.ConditionUnknown, Reason: "NotObserved", LastTransitionTime: r.CreationTimestamp}
+	return metav1.Condition{
+		Status: metav1.ConditionUnknown, Reason: "NotObserved", LastTransitionTime: r.CreationTimestamp,
+	}
 }
 
 // showOne tells the story of a resource, from its sources to the pods.

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"syscall"
@@ -39,7 +40,8 @@ func main() {
 	var s settings
 	flag.DurationVar(&s.duration, "duration", 20*time.Minute, "how long things happen, before all heals")
 	flag.IntVar(&s.resources, "resources", 2000, "`number` of resources")
-	flag.Uint64Var(&s.seed, "seed", uint64(time.Now().Unix()), "`number` that decides what happens")
+	seed := rand.Uint64() //nolint:gosec // it only decides what happens
+	flag.Uint64Var(&s.seed, "seed", seed, "`number` that decides what happens")
 	flag.StringVar(&s.managerPath, "manager", "bin/manager", "`path` of the operator")
 	flag.StringVar(&s.emulatorPath, "emulator", "bin/jupico-emulator", "`path` of the emulator")
 	flag.Parse()

@@ -347,7 +347,8 @@ func (r *rig) run(n int) {
 	var all sync.WaitGroup
 	for _, a := range r.askers {
 		all.Go(func() {
-			for r.record(a.askAll()) < n {
+			for made := 0; made < n; {
+				made = r.record(a.askAll())
 			}
 		})
 	}

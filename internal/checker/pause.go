@@ -62,9 +62,7 @@ func (p *pause) end(c *call, now time.Time) bool {
 	p.failures++
 	length := min(c.result.RetryAfter, longestPause)
 	if length <= 0 {
-		isAskedFor := c.result.Outcome == outcome.RateLimited
-		isAway := p.failures >= failuresToPause && c.token == nil
-		if !isDecisive || p.length == 0 && !isAway && !isAskedFor {
+		if !isDecisive || p.length == 0 && !p.isBegunBy(c) {
 			return false
 		}
 		length = min(max(shortestPause, 2*p.length), longestPause)
@@ -73,4 +71,10 @@ func (p *pause) end(c *call, now time.Time) bool {
 		p.length, p.until, p.last = length, until, c.reply
 	}
 	return true
+}
+
+// isBegunBy reports whether a call without evidence, which names no time to wait, begins a pause.
+func (p *pause) isBegunBy(c *call) bool {
+	isAway := p.failures >= failuresToPause && c.token == nil
+	return isAway || c.result.Outcome == outcome.RateLimited
 }

@@ -29,9 +29,6 @@ var _ = Describe("Events", func() {
 	It("tell the story of a target", func() {
 		s := newScene()
 		s.ready()
-		s.expectEvent("Normal", v1alpha1.EventDelivered,
-			`Secret "target" holds the token of credential "main", which Jupico accepted\.`)
-
 		By("telling of a rotation")
 		next := s.newAccount()
 		s.writeSource(next.data())

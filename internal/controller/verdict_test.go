@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/gomega"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/metadata"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
@@ -249,7 +250,10 @@ var _ = Describe("A status write", func() {
 		s.edit(func(r *v1alpha1.JupicoCredential) { metav1.SetMetaDataLabel(&r.ObjectMeta, "changed", "meanwhile") })
 		stale := old.Status.DeepCopy()
 		stale.Credentials[0].Reason = "WrittenByAnOldLeader"
-		_, err := (&Reconciler{client: admin}).writeStatus(ctx, old, stale)
+		objects, err := metadata.NewForConfig(administrator)
+		Expect(err).NotTo(HaveOccurred())
+		statuses := objects.Resource(v1alpha1.GroupVersion.WithResource(resourcesKind))
+		_, err = (&Reconciler{statuses: statuses}).writeStatus(ctx, old, stale)
 		Expect(err).To(Satisfy(apierrors.IsConflict))
 		Expect(s.get().Status.Credentials[0].Reason).To(Equal("Accepted"))
 	})

@@ -47,10 +47,7 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	}
 	f.noteChecks(v, &status)
 	round.next = f.next
-	written := f.targetEvent(v, target)
-	if written.Reason == "" && s.write != nil && versionOf(s.write.target) == versionOf(status.Target) {
-		written = s.write.event // no status of this process told of that write yet
-	}
+	written := s.writeEvent(f, v, target, &status)
 	round.Events = f.events(target, written, &status)
 	if target.IsWritten && versionOf(status.Target) == versionOf(target.Status) {
 		round.write = &confirmedWrite{

@@ -498,7 +498,7 @@ func TestEvents(t *testing.T) {
 		before, history func(*world)
 		want            []string
 	}{
-		{"a first delivery", sandbox, nil, delivered, []string{"Normal Delivered"}},
+		{"none for a first delivery", sandbox, nil, delivered, nil},
 		{"none for a first check that waits", sandbox, nil,
 			func(w *world) { w.putOff = func(tokenAt) time.Duration { return m }; w.writeSource("x") }, nil},
 		{"none for what stays as it is", sandbox, delivered, func(w *world) { w.run(24 * h) }, nil},

@@ -29,7 +29,8 @@ type Event struct {
 func (f *facts) events(target Target, written Event, after *v1alpha1.JupicoCredentialStatus) []Event {
 	changes := transitions(&f.Resource.Status, after)
 	isFailover := slices.ContainsFunc(changes, func(e Event) bool { return e.Reason == v1alpha1.ReasonFailedOver })
-	if written.Reason != "" && !(isFailover && written.Reason == v1alpha1.EventDelivered) { // which is the same story
+	isSameStory := isFailover && written.Reason == v1alpha1.EventDelivered
+	if written.Reason != "" && !isSameStory {
 		changes = append(changes, written)
 	}
 	for _, released := range target.Released {
@@ -45,12 +46,22 @@ func (f *facts) events(target Target, written Event, after *v1alpha1.JupicoCrede
 	return append(f.warnings(), changes...)
 }
 
+// writeEvent is about a write of the target that no status tells of yet: of this round, or of one whose status could
+// not be written.
+func (s *State) writeEvent(f *facts, v *verdict, target Target, after *v1alpha1.JupicoCredentialStatus) Event {
+	written := f.targetEvent(v, target)
+	if written.Reason == "" && s.write != nil && versionOf(s.write.target) == versionOf(after.Target) {
+		return s.write.event
+	}
+	return written
+}
+
 // targetEvent says what was written to the target. It has no reason when nothing was, or only what an edit of the spec
 // asks for.
 func (f *facts) targetEvent(v *verdict, target Target) Event {
 	before, name := f.Resource.Status.Target, f.Resource.Spec.Target.Name
 	switch {
-	case !target.IsWritten || !target.Holds || target.Altered != "":
+	case !target.IsWritten || !target.Holds || target.Altered != "" || f.isUneventful():
 		return Event{}
 	case target.Recreated != "":
 		message := fmt.Sprintf("Secret %q %s. So it was deleted, and made anew.", name, target.Recreated)
@@ -66,6 +77,13 @@ func (f *facts) targetEvent(v *verdict, target Target) Event {
 	default:
 		return Event{}
 	}
+}
+
+// isUneventful reports whether a resource is new and nothing was wrong with it, so that its delivery is what anybody
+// expects. An event for each would cost as much as another write.
+func (f *facts) isUneventful() bool {
+	ready := meta.FindStatusCondition(f.Resource.Status.Conditions, v1alpha1.ConditionReady)
+	return f.Resource.Status.Deployed == nil && (ready == nil || ready.Status == metav1.ConditionUnknown)
 }
 
 // deliveredMessage is about the deployed token, which the target did not hold before.
@@ -104,13 +122,10 @@ func transitions(before, after *v1alpha1.JupicoCredentialStatus) []Event {
 	} {
 		was := meta.FindStatusCondition(before.Conditions, conditionType)
 		is := meta.FindStatusCondition(after.Conditions, conditionType)
-		isFirst := before.Deployed == nil || was == nil || was.Status == metav1.ConditionUnknown
-		isWayBack := was != nil && isFailedOver(was) && is != nil && is.Reason != v1alpha1.ReasonSuspended
-		if isTold || !hasChanged(was, is) || is.Status == metav1.ConditionUnknown || isWell(is) && (isFirst || isWayBack) {
-			continue
+		if !isTold && hasChanged(was, is) && isWorthAnEvent(was, is, before.Deployed == nil) {
+			events = append(events, transition(was, is))
+			isTold = !isFailedOver(is)
 		}
-		events = append(events, transition(was, is))
-		isTold = !isFailedOver(is)
 	}
 	was := meta.FindStatusCondition(before.Conditions, v1alpha1.ConditionSecretSynced)
 	is := meta.FindStatusCondition(after.Conditions, v1alpha1.ConditionSecretSynced)
@@ -118,6 +133,21 @@ func transitions(before, after *v1alpha1.JupicoCredentialStatus) []Event {
 		events = append(events, transition(was, is))
 	}
 	return events
+}
+
+// isWorthAnEvent reports whether a user should notice that a condition changed. Where a delivery makes it well, such as
+// the way back from a standby, the delivery is noticed instead.
+func isWorthAnEvent(was, is *metav1.Condition, isFirst bool) bool {
+	switch {
+	case is.Status == metav1.ConditionUnknown:
+		return false
+	case !isWell(is):
+		return true
+	case isFirst, was == nil, was.Status == metav1.ConditionUnknown:
+		return false
+	default:
+		return !isFailedOver(was) || is.Reason == v1alpha1.ReasonSuspended
+	}
 }
 
 // transition is the event about a condition that changed.

@@ -349,7 +349,8 @@ func (s *sent) contested(f *facts, target Target) Target {
 	default:
 		target.RetryAt = refilledAt(s.repairs, f.Now)
 		target.Detail = fmt.Sprintf("Secret %q was put right %d times in a row, and %s keeps changing it. Stop that, or "+
-			"choose another spec.target.name. The operator now puts it right once a minute.", name, repairsInARow, whoever(s.otherManager))
+			"choose another spec.target.name. The operator now puts it right once a minute.", name, repairsInARow,
+			whoever(s.otherManager))
 	}
 	target.Problem, target.NeedsUser = v1alpha1.ReasonTargetContested, true
 	return target

@@ -257,7 +257,7 @@ func leavesOf(spec *v1alpha1.JupicoCredentialSpec) map[string]string {
 }
 
 func addLeaves(v reflect.Value, path string, found map[string]string) {
-	_, isDuration := v.Interface().(metav1.Duration)
+	_, isDuration := reflect.TypeAssert[metav1.Duration](v)
 	isList := v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct
 	switch {
 	case v.Kind() == reflect.Struct && !isDuration:

@@ -113,7 +113,7 @@ func newWalk(t *testing.T, seed uint64) *walk {
 		k.sources[name].uid = types.UID(fmt.Sprint("source ", i))
 	}
 	k.targets[takenName] = &secret{uid: "taken", version: k.nextVersion(), owner: "somebody"}
-	k.isSampled, k.hook, k.world.sourceOf = true, walkAnswer, k.readSourceOf
+	k.isSampled, k.hook, k.sourceOf = true, walkAnswer, k.readSourceOf
 	return k
 }
 

@@ -4,7 +4,6 @@
 package resilience
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -20,10 +19,6 @@ import (
 
 // login is a username and a password.
 type login struct{ username, password string }
-
-func (l login) token() string {
-	return base64.StdEncoding.EncodeToString([]byte(l.username + ":" + l.password))
-}
 
 func (l login) data() map[string][]byte {
 	return map[string][]byte{"username": []byte(l.username), "password": []byte(l.password)}
