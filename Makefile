@@ -150,7 +150,10 @@ test-go: $(KUSTOMIZE) ## Run all Go tests with the race detector and a real kube
 	$(call heading,Tests with the race detector (3 to 6 min on two cold cores))
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		KUBEBUILDER_ASSETS="$$assets" KUSTOMIZE=$(KUSTOMIZE) CGO_ENABLED=1 go test -race -count=1 -timeout=15m \
-			-covermode=atomic -coverpkg=./internal/... -coverprofile=cover.out ./...
+			-covermode=atomic -coverpkg=./internal/... -coverprofile=cover.out $$(go list ./... | grep -v /test/resilience)
+	$(call heading,The operator in trouble (2 to 5 min on two cold cores))
+	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
+		KUBEBUILDER_ASSETS="$$assets" go test -count=1 -timeout=15m ./test/resilience
 	$(call heading,Coverage)
 	@hack/coverage.sh cover.out
 
