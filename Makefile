@@ -147,9 +147,9 @@ test-chart: $(KUSTOMIZE) ## Lint the Helm chart, and compare its output with tha
 test-go: $(KUSTOMIZE) ## Run all Go tests with the race detector and a real kube-apiserver, and check the coverage.
 	$(call heading,Control plane for the tests)
 	@hack/controlplane/ensure.sh
-	$(call heading,Tests with the race detector (3 to 6 min on two cold cores))
+	$(call heading,Tests with the race detector (8 to 15 min on two cold cores))
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
-		KUBEBUILDER_ASSETS="$$assets" KUSTOMIZE=$(KUSTOMIZE) CGO_ENABLED=1 go test -race -count=1 -timeout=15m \
+		KUBEBUILDER_ASSETS="$$assets" KUSTOMIZE=$(KUSTOMIZE) CGO_ENABLED=1 go test -race -count=1 -timeout=30m \
 			-covermode=atomic -coverpkg=./internal/... -coverprofile=cover.out $$(go list ./... | grep -v /test/resilience)
 	$(call heading,The operator in trouble (2 to 5 min on two cold cores))
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
