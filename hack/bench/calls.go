@@ -16,6 +16,8 @@ import (
 	"strings"
 
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 // calls counts requests to the API server by verb and resource, such as "get secrets".
@@ -158,7 +160,7 @@ func (c calls) perItem(n float64) string {
 
 // countRequests asks the emulator how many requests it has received.
 func (b *bench) countRequests(ctx context.Context) (float64, error) {
-	body, err := get(ctx, b.adminURL+"/requests")
+	body, err := testbed.Get(ctx, b.emulator.AdminURL+"/requests")
 	if err != nil {
 		return 0, err
 	}
@@ -170,7 +172,7 @@ func (b *bench) countRequests(ctx context.Context) (float64, error) {
 
 // countWork asks the operator how many checks and reconciles it has made.
 func (b *bench) countWork(ctx context.Context) (checks, reconciles float64, err error) {
-	exposition, err := get(ctx, b.operator.metrics+"/metrics")
+	exposition, err := testbed.Get(ctx, b.operator.metrics+"/metrics")
 	if err != nil {
 		return 0, 0, err
 	}

@@ -54,7 +54,7 @@ func (b *bench) startCheckLoop(f *fleet) (*process.Process, error) {
 		return nil, err
 	}
 	return process.Start("the loop of checks", b.path("check-loop.log"), b.runtimeEnvironment, program, checkLoopCommand,
-		"--kubeconfig="+b.loopKubeconfig, "--url="+b.emulatorURL, "--ca-file="+b.caFile, "--namespace="+f.namespace)
+		"--kubeconfig="+b.loopKubeconfig, "--url="+b.emulator.URL, "--ca-file="+b.emulator.CAFile, "--namespace="+f.namespace)
 }
 
 // runCheckLoop is the process of the loop. It returns when the context ends or a check fails.

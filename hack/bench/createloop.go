@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 // createLoop does for each new resource what the operator cannot do without: it reads the source, asks Jupico, and
@@ -42,8 +43,8 @@ func (b *bench) runCreateLoop(ctx context.Context, f *fleet) (syncResult, error)
 		return syncResult{}, err
 	}
 	config.QPS = -1
-	l := createLoop{url: b.emulatorURL + "/status", fleet: f}
-	if l.client, err = newJupicoClient(b.caFile); err != nil {
+	l := createLoop{url: b.emulator.URL + "/status", fleet: f}
+	if l.client, err = newJupicoClient(b.emulator.CAFile); err != nil {
 		return syncResult{}, err
 	}
 	if l.resources, err = dynamic.NewForConfig(config); err != nil {
@@ -91,7 +92,7 @@ func askJupico(ctx context.Context, client *http.Client, url, authorization stri
 	}
 	request.Header.Set("Authorization", authorization)
 	request.Header.Set("Content-Type", "application/json")
-	_, err = fetch(client, request)
+	_, err = testbed.Fetch(client, request)
 	return err
 }
 

@@ -83,7 +83,7 @@ func (b *bench) growFleet(ctx context.Context, f *fleet, size int) error {
 
 // addAccount makes the emulator accept a password of a resource's login.
 func (b *bench) addAccount(ctx context.Context, f *fleet, i, edition int) error {
-	return b.postAdmin(ctx, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`,
+	return b.emulator.Command(ctx, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`,
 		f.username(i), password(i, edition)))
 }
 
@@ -92,7 +92,7 @@ func (b *bench) newResource(f *fleet, i int) *v1alpha1.JupicoCredential {
 		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: resourceName(i)},
 		Spec: v1alpha1.JupicoCredentialSpec{
 			Environment:   v1alpha1.EnvironmentSandbox,
-			Endpoint:      &v1alpha1.Endpoint{URL: b.emulatorURL},
+			Endpoint:      &v1alpha1.Endpoint{URL: b.emulator.URL},
 			CheckInterval: metav1.Duration{Duration: f.interval},
 			Credentials: []v1alpha1.Credential{{
 				Name: "main", BasicAuthSecretRef: &v1alpha1.BasicAuthSecretReference{Name: sourceName(i)},

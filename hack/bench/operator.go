@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/hack/process"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 // operator is the process of the operator.
@@ -32,20 +33,20 @@ var withoutLimit = []string{"--check-qps=5000", "--check-burst=5000"}
 
 // startOperator starts the operator with the environment of the manifest, the flags that it needs here, and others.
 func (b *bench) startOperator(flags ...string) error {
-	metrics, err := freeAddress()
+	metrics, err := testbed.FreeAddress()
 	if err != nil {
 		return err
 	}
-	profiles, err := freeAddress()
+	profiles, err := testbed.FreeAddress()
 	if err != nil {
 		return err
 	}
 	flags = append([]string{
-		"--kubeconfig=" + b.operatorKubeconfig, "--allowed-endpoint=" + b.emulatorURL, "--health-probe-bind-address=0",
+		"--kubeconfig=" + b.operatorKubeconfig, "--allowed-endpoint=" + b.emulator.URL, "--health-probe-bind-address=0",
 		"--metrics-bind-address=" + metrics, "--metrics-secure=false", "--pprof-bind-address=" + profiles,
 	}, flags...)
 	// The operator trusts the emulator's authority as it would Jupico's, so that the resources need no CA reference.
-	environment := append([]string{"SSL_CERT_FILE=" + b.caFile}, b.runtimeEnvironment...)
+	environment := append([]string{"SSL_CERT_FILE=" + b.emulator.CAFile}, b.runtimeEnvironment...)
 	began := time.Now()
 	p, err := process.Start("the operator", b.path("operator.log"), environment, b.managerPath, flags...)
 	if err != nil {
@@ -117,7 +118,7 @@ var heapAlloc = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 func (o *operator) liveHeap(ctx context.Context) (float64, error) {
 	var least float64
 	for range 3 { // the least of several, because work goes on meanwhile
-		profile, err := get(ctx, o.profiles+"/debug/pprof/heap?gc=1&debug=1")
+		profile, err := testbed.Get(ctx, o.profiles+"/debug/pprof/heap?gc=1&debug=1")
 		if err != nil {
 			return 0, err
 		}
@@ -142,7 +143,7 @@ func (b *bench) profile(ctx context.Context, name string, duration time.Duration
 		return
 	}
 	save := func(kind, query string) {
-		profile, err := get(ctx, b.operator.profiles+"/debug/pprof/"+kind+query)
+		profile, err := testbed.Get(ctx, b.operator.profiles+"/debug/pprof/"+kind+query)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(b.profiles, name+"."+kind+".prof"), profile, 0o600)
 		}

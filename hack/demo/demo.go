@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/jupico-operator/jupico-operator/hack/process"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 // demo holds the processes that the demo runs, and the directory that they write to.
@@ -26,10 +27,8 @@ type demo struct {
 	kubeconfig   string // the administrator's
 	client       client.Client
 
-	emulator    *process.Process
-	emulatorURL string
-	adminURL    string
-	operator    *process.Process
+	emulator testbed.Emulator
+	operator *process.Process
 }
 
 // newDemo checks that everything the demo needs is there, and makes its directory.
@@ -73,7 +72,7 @@ func (d *demo) close() error {
 func (d *demo) explain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	for _, p := range []*process.Process{d.emulator, d.operator} {
+	for _, p := range []*process.Process{d.emulator.Process, d.operator} {
 		if p != nil {
 			fmt.Printf("\n--- The end of the log of %s\n%s", p.Name, p.Tail(40))
 		}
@@ -109,7 +108,7 @@ Give the account another password. The next check notices it; then put the new o
   kubectl apply -f %[6]s
 
 What else the emulator can do: curl %[4]s
-`, d.kubeconfig, d.kubectlPath(), d.operator.Log, d.adminURL, checkRequest, d.path("shop.yaml"))
+`, d.kubeconfig, d.kubectlPath(), d.operator.Log, d.emulator.AdminURL, checkRequest, d.path("shop.yaml"))
 	select {
 	case <-ctx.Done():
 		return nil

@@ -7,16 +7,13 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"time"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/hack/process"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 // checkRequest is the annotation that asks for a check now.
@@ -54,31 +51,12 @@ func (d *demo) install(ctx context.Context) error {
 		"crd/jupicocredentials.credentials.jupico.dev")
 }
 
-var (
-	servingAPI   = regexp.MustCompile(`(?m)^Serving the API on (\S+)$`)
-	servingAdmin = regexp.MustCompile(`(?m)^Serving the admin API on (\S+)$`)
-)
-
 func (d *demo) startEmulator(ctx context.Context) error {
 	var err error
-	d.emulator, err = process.Start("the emulator", d.path("emulator.log"), nil, "bin/jupico-emulator",
-		"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file="+d.path("emulator-ca.crt"))
-	if err != nil {
+	if d.emulator, err = testbed.StartEmulator(ctx, "bin/jupico-emulator", d.dir); err != nil {
 		return err
 	}
-	err = d.waitFor(ctx, 10*time.Second, func(context.Context) (string, bool) {
-		log := d.emulator.Tail(10)
-		api, admin := servingAPI.FindSubmatch(log), servingAdmin.FindSubmatch(log)
-		if api == nil || admin == nil {
-			return string(log), false
-		}
-		d.emulatorURL, d.adminURL = string(api[1]), string(admin[1])
-		return "", true
-	})
-	if err != nil {
-		return err
-	}
-	fmt.Printf("   It serves on %s, and knows only the published account.\n", d.emulatorURL)
+	fmt.Printf("   It serves on %s, and knows only the published account.\n", d.emulator.URL)
 	fmt.Println("   It accepts only the form of the published API key: with a newline after the login, unlike RFC 7617.")
 	return nil
 }
@@ -88,12 +66,12 @@ func (d *demo) startOperator(context.Context) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"--kubeconfig=" + kubeconfig, "--allowed-endpoint=" + d.emulatorURL, "--health-probe-bind-address=0"}
+	args := []string{"--kubeconfig=" + kubeconfig, "--allowed-endpoint=" + d.emulator.URL, "--health-probe-bind-address=0"}
 	d.operator, err = process.Start("the operator", d.path("operator.log"), nil, "bin/manager", args...)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("   $ bin/manager --kubeconfig=%s \\\n       --allowed-endpoint=%s\n", kubeconfig, d.emulatorURL)
+	fmt.Printf("   $ bin/manager --kubeconfig=%s \\\n       --allowed-endpoint=%s\n", kubeconfig, d.emulator.URL)
 	fmt.Println("   It has the identity of its service account, and so only the rights that config/rbac grants.")
 	return nil
 }
@@ -126,14 +104,14 @@ func (d *demo) applySamples(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ca, err := os.ReadFile(d.path("emulator-ca.crt"))
+	ca, err := os.ReadFile(d.emulator.CAFile)
 	if err != nil {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	content := fmt.Sprintf(overlay, samples, d.emulatorURL, base64.StdEncoding.EncodeToString(ca))
+	content := fmt.Sprintf(overlay, samples, d.emulator.URL, base64.StdEncoding.EncodeToString(ca))
 	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(content), 0o600); err != nil {
 		return err
 	}
@@ -175,11 +153,11 @@ func (d *demo) applyPlayground(ctx context.Context) error {
 	if err := d.sendCommand(ctx, "/accounts", account); err != nil {
 		return err
 	}
-	ca, err := os.ReadFile(d.path("emulator-ca.crt"))
+	ca, err := os.ReadFile(d.emulator.CAFile)
 	if err != nil {
 		return err
 	}
-	content := fmt.Sprintf(playground, d.emulatorURL, base64.StdEncoding.EncodeToString(ca))
+	content := fmt.Sprintf(playground, d.emulator.URL, base64.StdEncoding.EncodeToString(ca))
 	if err := os.WriteFile(d.path("shop.yaml"), []byte(content), 0o600); err != nil {
 		return err
 	}
@@ -195,24 +173,9 @@ func (d *demo) applyPlayground(ctx context.Context) error {
 // sendCommand sends a command to the emulator's admin API, with a body if it needs one.
 func (d *demo) sendCommand(ctx context.Context, command, body string) error {
 	if body == "" {
-		fmt.Printf("   $ curl -X POST %s%s\n", d.adminURL, command)
+		fmt.Printf("   $ curl -X POST %s%s\n", d.emulator.AdminURL, command)
 	} else {
-		fmt.Printf("   $ curl -d '%s' %s%s\n", body, d.adminURL, command)
+		fmt.Printf("   $ curl -d '%s' %s%s\n", body, d.emulator.AdminURL, command)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, d.adminURL+command, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close() //nolint:errcheck // there is nothing left to read
-	if response.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 1024))
-		return fmt.Errorf("the emulator answered %s: %s", response.Status, body)
-	}
-	return nil
+	return d.emulator.Command(ctx, command, body)
 }

@@ -89,7 +89,7 @@ func (k *soak) newResource(m *member) *v1alpha1.JupicoCredential {
 		ObjectMeta: metav1.ObjectMeta{Namespace: m.namespace, Name: m.name},
 		Spec: v1alpha1.JupicoCredentialSpec{
 			Environment:   v1alpha1.EnvironmentSandbox,
-			Endpoint:      &v1alpha1.Endpoint{URL: k.emulatorURL},
+			Endpoint:      &v1alpha1.Endpoint{URL: k.emulator.URL},
 			CheckInterval: metav1.Duration{Duration: checkInterval},
 			Credentials: []v1alpha1.Credential{{
 				Name: "main", BasicAuthSecretRef: &v1alpha1.BasicAuthSecretReference{Name: m.source()},
@@ -111,7 +111,7 @@ func forEach(ctx context.Context, members []*member, do func(context.Context, *m
 
 // addAccount makes the emulator accept the password of a member, and no other.
 func (k *soak) addAccount(ctx context.Context, m *member) error {
-	return k.command(ctx, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`,
+	return k.emulator.Command(ctx, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`,
 		m.username(), m.password()))
 }
 

@@ -130,7 +130,7 @@ func (k *soak) mistype(ctx context.Context, m *member) error {
 
 func (k *soak) revoke(ctx context.Context, m *member) error {
 	m.isRevoked = true
-	return k.command(ctx, "/revoke", `{"name":"`+m.username()+`"}`)
+	return k.emulator.Command(ctx, "/revoke", `{"name":"`+m.username()+`"}`)
 }
 
 // mend undoes what was done to a member, and asks for a check as its user would.
@@ -141,7 +141,7 @@ func (k *soak) mend(ctx context.Context, m *member) error {
 		}
 	}
 	if m.isRevoked {
-		if err := k.command(ctx, "/restore", `{"name":"`+m.username()+`"}`); err != nil {
+		if err := k.emulator.Command(ctx, "/restore", `{"name":"`+m.username()+`"}`); err != nil {
 			return err
 		}
 	}
@@ -158,13 +158,13 @@ func (k *soak) tamper(ctx context.Context, m *member) error {
 
 // outage makes the emulator fail for a while.
 func (k *soak) outage(ctx context.Context, fault string) error {
-	if err := k.command(ctx, "/fault", fault); err != nil {
+	if err := k.emulator.Command(ctx, "/fault", fault); err != nil {
 		return err
 	}
 	if err := pause(ctx, time.Duration(k.random.Int64N(int64(longestOutage)))); err != nil {
 		return err
 	}
-	return k.command(ctx, "/fault", "{}")
+	return k.emulator.Command(ctx, "/fault", "{}")
 }
 
 // heal undoes all that was done.

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 const (
@@ -100,7 +102,7 @@ func (o *operator) sample(ctx context.Context) (s sample, err error) {
 
 // profile returns a number from one of the operator's profiles.
 func (o *operator) profile(ctx context.Context, name string, number *regexp.Regexp) (float64, error) {
-	profile, err := get(ctx, o.profiles+"/debug/pprof/"+name)
+	profile, err := testbed.Get(ctx, o.profiles+"/debug/pprof/"+name)
 	if err != nil {
 		return 0, err
 	}

@@ -7,29 +7,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/hack/process"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 const (
@@ -52,10 +44,9 @@ type soak struct {
 	controlPlane       *envtest.Environment
 	admin              client.Client
 	operatorKubeconfig string
-	emulator           *process.Process
-	emulatorURL        string
-	adminURL           string
-	caFile             string
+	emulator           testbed.Emulator
+	// runtimeEnvironment of the operator is that of the manifest.
+	runtimeEnvironment []string
 
 	fleet    []*member
 	happened map[string]int // how often, by incident
@@ -92,6 +83,9 @@ func (k *soak) open(ctx context.Context) error {
 		}
 	}
 	var err error
+	if k.runtimeEnvironment, err = testbed.RuntimeEnvironment(testbed.Manifest); err != nil {
+		return err
+	}
 	if k.dir, err = os.MkdirTemp("", "jupico-soak-"); err != nil {
 		return err
 	}
@@ -101,7 +95,7 @@ func (k *soak) open(ctx context.Context) error {
 	if err := k.startControlPlane(ctx, assets); err != nil {
 		return err
 	}
-	if err := k.startEmulator(ctx); err != nil {
+	if k.emulator, err = testbed.StartEmulator(ctx, k.emulatorPath, k.dir); err != nil {
 		return err
 	}
 	return k.startOperator()
@@ -152,39 +146,11 @@ func (k *soak) startControlPlane(ctx context.Context, assets string) error {
 	if k.admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
-	return k.addOperatorUser(ctx)
-}
-
-// addOperatorUser creates a user for the operator, with exactly the rights that it has in a cluster.
-func (k *soak) addOperatorUser(ctx context.Context) error {
-	manifest, err := os.ReadFile(filepath.Join("config", "rbac", "role.yaml"))
-	if err != nil {
-		return err
-	}
-	var role rbacv1.ClusterRole
-	if err := yaml.UnmarshalStrict(manifest, &role); err != nil {
-		return err
-	}
-	binding := &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: operatorUser},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}},
-	}
-	for _, object := range []client.Object{&role, binding} {
-		if err := k.admin.Create(ctx, object); err != nil {
-			return err
-		}
-	}
-	user, err := k.controlPlane.AddUser(envtest.User{Name: operatorUser}, nil)
-	if err != nil {
-		return err
-	}
-	kubeconfig, err := user.KubeConfig()
-	if err != nil {
+	if err := testbed.GrantOperatorRole(ctx, k.admin, ".", operatorUser); err != nil {
 		return err
 	}
 	k.operatorKubeconfig = k.path("operator.kubeconfig")
-	return os.WriteFile(k.operatorKubeconfig, kubeconfig, 0o600)
+	return testbed.WriteKubeconfig(k.controlPlane, operatorUser, k.operatorKubeconfig)
 }
 
 // restartAPIServer kills the API server and starts it again, with the same address and certificates.
@@ -192,63 +158,6 @@ func (k *soak) restartAPIServer(context.Context) error {
 	apiServer := k.controlPlane.ControlPlane.APIServer
 	_ = apiServer.Stop() // it had to be killed, which is an error to it
 	return apiServer.Start()
-}
-
-var (
-	servingAPI   = regexp.MustCompile(`(?m)^Serving the API on (\S+)$`)
-	servingAdmin = regexp.MustCompile(`(?m)^Serving the admin API on (\S+)$`)
-)
-
-func (k *soak) startEmulator(ctx context.Context) error {
-	k.caFile = k.path("emulator-ca.crt")
-	var err error
-	k.emulator, err = process.Start("the emulator", k.path("emulator.log"), nil, k.emulatorPath,
-		"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--ca-file="+k.caFile)
-	if err != nil {
-		return err
-	}
-	return wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, startTimeout, true,
-		func(context.Context) (bool, error) {
-			log := k.emulator.Tail(10)
-			api, admin := servingAPI.FindSubmatch(log), servingAdmin.FindSubmatch(log)
-			if api == nil || admin == nil {
-				return false, k.emulator.Failure()
-			}
-			k.emulatorURL, k.adminURL = string(api[1]), string(admin[1])
-			return true, nil
-		})
-}
-
-// command sends a command to the emulator's admin API.
-func (k *soak) command(ctx context.Context, path, body string) error {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, k.adminURL+path, strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	_, err = fetch(request)
-	return err
-}
-
-func get(ctx context.Context, url string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return nil, err
-	}
-	return fetch(request)
-}
-
-// fetch returns the body of an answer, which must be 200 OK.
-func fetch(request *http.Request) ([]byte, error) {
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close() //nolint:errcheck // the body was read to its end
-	body, err := io.ReadAll(response.Body)
-	if err == nil && response.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s answered %s: %.200s", request.URL, response.Status, body)
-	}
-	return body, err
 }
 
 // operator is the process of the operator.
@@ -265,22 +174,15 @@ var operatorFlags = []string{
 	"--health-probe-bind-address=0", "--zap-stacktrace-level=panic",
 }
 
-// runtimeEnvironment is that of config/manager.
-var runtimeEnvironment = []string{"GOMAXPROCS=1", "GOMEMLIMIT=230MiB"}
-
 func (k *soak) startOperator() error {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	profiles, err := testbed.FreeAddress()
 	if err != nil {
 		return err
 	}
-	profiles := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return err
-	}
 	// The operator trusts the emulator's authority as it would Jupico's, so that the resources need no CA reference.
-	environment := append([]string{"SSL_CERT_FILE=" + k.caFile}, runtimeEnvironment...)
+	environment := append([]string{"SSL_CERT_FILE=" + k.emulator.CAFile}, k.runtimeEnvironment...)
 	p, err := process.Start("the operator", k.path("operator.log"), environment, k.managerPath, append([]string{
-		"--kubeconfig=" + k.operatorKubeconfig, "--allowed-endpoint=" + k.emulatorURL, "--pprof-bind-address=" + profiles,
+		"--kubeconfig=" + k.operatorKubeconfig, "--allowed-endpoint=" + k.emulator.URL, "--pprof-bind-address=" + profiles,
 	}, operatorFlags...)...)
 	if err != nil {
 		return err

@@ -18,8 +18,6 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	"github.com/prometheus/client_golang/prometheus"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -28,9 +26,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	"sigs.k8s.io/yaml"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
@@ -83,7 +81,7 @@ var _ = BeforeSuite(func() {
 		Expect(err).NotTo(HaveOccurred())
 		return user.Config()
 	}
-	grantOperatorRole()
+	Expect(testbed.GrantOperatorRole(ctx, admin, "../..", operatorUser)).To(Succeed())
 	emulators = newEmulatorPool()
 	DeferCleanup(emulators.close)
 	operator = &runningOperator{config: userConfig(operatorUser)}
@@ -105,10 +103,12 @@ rules:
 - level: None
 `), 0o600)).To(Succeed())
 
+	programs, err := testbed.ControlPlane("../..")
+	Expect(err).NotTo(HaveOccurred())
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-		BinaryAssetsDirectory: controlPlanePrograms(),
+		BinaryAssetsDirectory: programs,
 	}
 	environment.ControlPlane.GetAPIServer().Configure().
 		Set("audit-policy-file", policy).
@@ -119,30 +119,6 @@ rules:
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(environment.Stop)
 	return environment, administrator
-}
-
-func controlPlanePrograms() string {
-	if directory := os.Getenv("KUBEBUILDER_ASSETS"); directory != "" {
-		return directory
-	}
-	built, err := filepath.Glob(filepath.Join("..", "..", "bin", "controlplane-*"))
-	Expect(err).NotTo(HaveOccurred())
-	Expect(built).NotTo(BeEmpty(), "no control plane to test against: run 'make controlplane' first")
-	return built[len(built)-1]
-}
-
-// grantOperatorRole gives the operator the very role that it is installed with.
-func grantOperatorRole() {
-	manifest, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", "role.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	var role rbacv1.ClusterRole
-	Expect(yaml.UnmarshalStrict(manifest, &role)).To(Succeed())
-	Expect(admin.Create(ctx, &role)).To(Succeed())
-	Expect(admin.Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "operator"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}},
-	})).To(Succeed())
 }
 
 // runningOperator is the controller in a manager of its own. Stopped and started, it remembers nothing.

@@ -5,7 +5,6 @@ package objectwatch
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -24,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 // soon is how long a test waits for what takes milliseconds, on a machine that is busy.
@@ -35,10 +35,12 @@ func TestTheWatchAgainstARealAPIServer(t *testing.T) {
 	g := NewWithT(t)
 	g.Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	g.Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	programs, err := testbed.ControlPlane("../..")
+	g.Expect(err).NotTo(HaveOccurred())
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-		BinaryAssetsDirectory: controlPlanePrograms(t),
+		BinaryAssetsDirectory: programs,
 	}
 	config, err := environment.Start()
 	g.Expect(err).NotTo(HaveOccurred())
@@ -59,18 +61,6 @@ func TestTheWatchAgainstARealAPIServer(t *testing.T) {
 			test(newCluster(t, admin, config, scheme))
 		})
 	}
-}
-
-func controlPlanePrograms(t *testing.T) string {
-	t.Helper()
-	if directory := os.Getenv("KUBEBUILDER_ASSETS"); directory != "" {
-		return directory
-	}
-	built, err := filepath.Glob(filepath.Join("..", "..", "bin", "controlplane-*"))
-	if err != nil || len(built) == 0 {
-		t.Fatal("no control plane to test against: run 'make controlplane' first")
-	}
-	return built[len(built)-1]
 }
 
 // cluster is the API server as one test sees it: a namespace with the resource "payments", which refers to the Secrets

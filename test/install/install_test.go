@@ -25,6 +25,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	"sigs.k8s.io/yaml"
+
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 const namespace = "jupico-operator-system"
@@ -37,13 +39,9 @@ type cluster struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	programs := os.Getenv("KUBEBUILDER_ASSETS")
-	if programs == "" {
-		built, err := filepath.Glob("../../bin/controlplane-*")
-		if err != nil || len(built) == 0 {
-			t.Fatal("no control plane to test against: run 'make controlplane' first")
-		}
-		programs = built[len(built)-1]
+	programs, err := testbed.ControlPlane("../..")
+	if err != nil {
+		t.Fatal(err)
 	}
 	environment := &envtest.Environment{BinaryAssetsDirectory: programs}
 	if _, err := environment.Start(); err != nil {

@@ -16,9 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
@@ -26,9 +24,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-	"sigs.k8s.io/yaml"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 func TestTheOperatorInTrouble(t *testing.T) {
@@ -67,10 +65,12 @@ var _ = BeforeSuite(func() {
 
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+	programs, err := testbed.ControlPlane("../..")
+	Expect(err).NotTo(HaveOccurred())
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
-		BinaryAssetsDirectory: controlPlanePrograms(),
+		BinaryAssetsDirectory: programs,
 
 		ControlPlaneStartTimeout: 2 * time.Minute, // others may be busy
 	}
@@ -90,33 +90,9 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 	mapper, err = apiutil.NewDynamicRESTMapper(operatorConfig, http)
 	Expect(err).NotTo(HaveOccurred())
-	grantOperatorRole()
+	Expect(testbed.GrantOperatorRole(ctx, admin, "../..", operatorUser)).To(Succeed())
 	endpoints = newEndpointServer()
 	DeferCleanup(endpoints.server.Close)
 })
 
 var _ = AfterSuite(func() { fmt.Print(summary()) })
-
-func controlPlanePrograms() string {
-	if directory := os.Getenv("KUBEBUILDER_ASSETS"); directory != "" {
-		return directory
-	}
-	built, err := filepath.Glob(filepath.Join("..", "..", "bin", "controlplane-*"))
-	Expect(err).NotTo(HaveOccurred())
-	Expect(built).NotTo(BeEmpty(), "no control plane to test against: run 'make controlplane' first")
-	return built[len(built)-1]
-}
-
-// grantOperatorRole gives the operator the very role that it is installed with.
-func grantOperatorRole() {
-	manifest, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", "role.yaml"))
-	Expect(err).NotTo(HaveOccurred())
-	var role rbacv1.ClusterRole
-	Expect(yaml.UnmarshalStrict(manifest, &role)).To(Succeed())
-	Expect(admin.Create(ctx, &role)).To(Succeed())
-	Expect(admin.Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "operator"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}},
-	})).To(Succeed())
-}
