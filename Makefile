@@ -52,7 +52,7 @@ demo: build ## See the operator at work, with its own control plane and an emula
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
 .PHONY: bench
-bench: build ## Measure the operator, and write bench.json: takes about half an hour, or 5 minutes with QUICK=1.
+bench: build ## Measure the operator, and write bench.json: takes about 40 minutes, or 5 with QUICK=1.
 	$(call heading,Control plane for the benchmark)
 	@hack/controlplane/ensure.sh
 	$(call heading,Benchmark)
@@ -166,7 +166,7 @@ simulate: ## Simulate 10,000 months of one resource, or SIMULATIONS=n: 6 to 12 m
 	SIMULATIONS=$(or $(SIMULATIONS),10000) go test -count=1 -timeout=60m -run='^TestASimulatedMonth$$' ./internal/decision
 
 .PHONY: resilience
-resilience: ## Let the operator die at each write, blind it and hinder it, in 26 scenarios: 8 to 15 min on two cores.
+resilience: ## Let the operator die at each write, blind it and hinder it, in 26 scenarios.
 	@hack/controlplane/ensure.sh
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		RESILIENCE=all KUBEBUILDER_ASSETS="$$assets" go test -count=1 -v -timeout=60m ./test/resilience
@@ -183,7 +183,7 @@ soak: build ## Let things go wrong for DURATION=20m with RESOURCES=2000: nothing
 		$(BIN)/soak -duration=$(or $(DURATION),20m) -resources=$(or $(RESOURCES),2000)
 
 .PHONY: mutation
-mutation: ## Count which changed operators the unit tests of the pure packages notice. Takes hours. PACKAGES="…".
+mutation: ## Count which changed operators the unit tests of the pure packages notice. Takes long. PACKAGES="…".
 	hack/mutation/run.sh $(PACKAGES)
 
 .PHONY: controlplane

@@ -11,12 +11,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -31,6 +33,22 @@ func TestTheProgramBringsCertificatesForAnImageThatHasNone(t *testing.T) {
 		}
 	}()
 	x509.SetFallbackRoots(x509.NewCertPool()) // panics where there are some already
+}
+
+func TestAMetricSaysWhatRuns(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(buildInfo())
+	families, err := registry.Gather()
+	if err != nil || len(families) != 1 || families[0].GetName() != "jupico_build_info" {
+		t.Fatalf("got %v, %v", families, err)
+	}
+	labels := map[string]string{}
+	for _, label := range families[0].GetMetric()[0].GetLabel() {
+		labels[label.GetName()] = label.GetValue()
+	}
+	if labels["version"] != version || labels["goversion"] != runtime.Version() {
+		t.Errorf("got %v", labels)
+	}
 }
 
 // answers is an API server that gives one answer after another, and then the last one for ever. 0 stands for none.

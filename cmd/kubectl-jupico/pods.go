@@ -34,10 +34,9 @@ func (w workload) String() string {
 	case w.waiting > 0:
 		return fmt.Sprintf("%s: %d of %d pods have not started yet.", w.name, w.waiting, w.pods)
 	case w.follows:
-		return fmt.Sprintf("%s: %d pods mount it, and see a new token within about a minute.", w.name, w.pods)
+		return w.name + ": mounts it, and sees a new token within about a minute."
 	default:
-		return fmt.Sprintf("%s: %d pods started after it was last written. They have to be restarted after the next "+
-			"rotation.", w.name, w.pods)
+		return w.name + ": started after it was last written, and has to be restarted after the next rotation."
 	}
 }
 

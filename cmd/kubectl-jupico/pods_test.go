@@ -77,17 +77,17 @@ func TestAWorkloadHasTheNewTokenOrHasToBeRestarted(t *testing.T) {
 		want     string
 	}{
 		{"a mounted volume follows", []corev1.Pod{pod(before, mounts(""))},
-			"pod/app: 1 pods mount it, and see a new token within about a minute."},
+			"pod/app: mounts it, and sees a new token within about a minute."},
 		{"a projected volume follows", []corev1.Pod{pod(before, projects)},
-			"pod/app: 1 pods mount it, and see a new token within about a minute."},
+			"pod/app: mounts it, and sees a new token within about a minute."},
 		{"a subPath does not", []corev1.Pod{pod(before, mounts("token"))},
 			"pod/app: 1 of 1 pods still have the old token: restart them."},
 		{"an environment does not", []corev1.Pod{pod(before, readsEnvironment("target"))},
 			"pod/app: 1 of 1 pods still have the old token: restart them."},
 		{"an environment that was read later has it", []corev1.Pod{pod(after, readsEnvironment("target"))},
-			"pod/app: 1 pods started after it was last written. They have to be restarted after the next rotation."},
+			"pod/app: started after it was last written, and has to be restarted after the next rotation."},
 		{"a container that was restarted has it", []corev1.Pod{pod(before, readsEnvironment("target"), restartedAt(after))},
-			"pod/app: 1 pods started after it was last written. They have to be restarted after the next rotation."},
+			"pod/app: started after it was last written, and has to be restarted after the next rotation."},
 		{"pods of a deployment are counted together", []corev1.Pod{
 			pod(before, readsEnvironment("target"), ofDeployment), pod(after, readsEnvironment("target"), ofDeployment),
 			pod(before, readsEnvironment("target"), ofDeployment),

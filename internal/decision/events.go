@@ -72,7 +72,7 @@ func (f *facts) targetEvent(v *verdict, target Target) Event {
 		message := fmt.Sprintf("Secret %q was gone, and was made again.", name)
 		return Event{Reason: v1alpha1.EventRecreated, Message: message}
 	case f.targetDrifted && target.Problem == "":
-		message := fmt.Sprintf("Secret %q was put right, after %s had changed it.", name, whoever(target.OtherManager))
+		message := fmt.Sprintf("Secret %q was put right, after %s had changed it.", name, describeManager(target.OtherManager))
 		return Event{Reason: v1alpha1.EventRestored, Message: message}
 	default:
 		return Event{}
@@ -103,8 +103,8 @@ func (f *facts) deliveredMessage(v *verdict) string {
 	}
 }
 
-// whoever names a field manager, if it is known.
-func whoever(manager string) string {
+// describeManager names a field manager, if it is known.
+func describeManager(manager string) string {
 	if manager == "" {
 		return "somebody"
 	}

@@ -33,7 +33,7 @@ type Delivery struct {
 	// follow the spec.
 	Proof *Proof
 	// NotAfter is the last moment at which the write may begin: after it, the token has to be proven again. Zero: there is
-	// none, as the target holds the token already.
+	// none, since the token is the one that was delivered before.
 	NotAfter time.Time
 	// AcceptedNow: the token was accepted by a check of this very round.
 	AcceptedNow bool
@@ -350,7 +350,7 @@ func (s *sent) contested(f *facts, target Target) Target {
 		target.RetryAt = refilledAt(s.repairs, f.Now)
 		target.Detail = fmt.Sprintf("Secret %q was put right %d times in a row, and %s keeps changing it. Stop that, or "+
 			"choose another spec.target.name. The operator now puts it right once a minute.", name, repairsInARow,
-			whoever(s.otherManager))
+			describeManager(s.otherManager))
 	}
 	target.Problem, target.NeedsUser = v1alpha1.ReasonTargetContested, true
 	return target
