@@ -557,6 +557,12 @@ func TestEvents(t *testing.T) {
 		{"a target that has another name", sandbox, delivered, func(w *world) {
 			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Target.Name = "renamed" })
 		}, []string{"Normal Delivered"}},
+		{"a former target that remains, and then goes", sandbox, delivered, func(w *world) {
+			w.formerRemains = "The former target remains."
+			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Target.Name = "renamed" })
+			w.formerRemains = ""
+			w.run(h)
+		}, []string{"Warning FormerTargetRemains", "Normal Delivered", "Normal Recovered"}},
 		{"few for a rival, who wins for a minute", sandbox, delivered, func(w *world) {
 			for range 20 {
 				w.tamper("evil")

@@ -180,6 +180,9 @@ func TestTheWayBackTakesTwoAcceptancesInARow(t *testing.T) {
 	w.run(3 * h)
 	w.expectReady("True/Accepted")
 	w.expectTarget("good")
+	if last := w.events[len(w.events)-1].Message; !strings.HasSuffix(last, `Before, that of "standby" was delivered.`) {
+		t.Errorf("the last event says %q", last)
+	}
 	want := []string{"Normal Recovered", "Warning Rejected", "Normal Recovered", "Normal Delivered"}
 	if got := w.takeEvents(); !slices.Equal(got, want) {
 		t.Errorf("the events are %q", got)
