@@ -168,5 +168,6 @@ func (b *bench) acceptTokens(ctx context.Context) error {
 
 // rejectTokens makes the emulator reject every token.
 func (b *bench) rejectTokens(ctx context.Context) error {
-	return b.emulator.Command(ctx, "/fault", fmt.Sprintf(`{"latency":%q,"status":401,"code":"auth_invalid_api_token"}`, latency))
+	fault := fmt.Sprintf(`{"latency":%q,"status":401,"code":"auth_invalid_api_token"}`, latency)
+	return b.emulator.Command(ctx, "/fault", fault)
 }

@@ -72,7 +72,8 @@ func (f *facts) targetEvent(v *verdict, target Target) Event {
 		message := fmt.Sprintf("Secret %q was gone, and was made again.", name)
 		return Event{Reason: v1alpha1.EventRecreated, Message: message}
 	case f.targetDrifted && target.Problem == "":
-		message := fmt.Sprintf("Secret %q was put right, after %s had changed it.", name, describeManager(target.OtherManager))
+		message := fmt.Sprintf("Secret %q was put right, after %s had changed it.",
+			name, describeManager(target.OtherManager))
 		return Event{Reason: v1alpha1.EventRestored, Message: message}
 	default:
 		return Event{}
