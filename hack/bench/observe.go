@@ -14,7 +14,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/watch"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -45,53 +46,80 @@ func (b *bench) observe(ctx context.Context, namespace string) (*observer, error
 		namespace: namespace, states: map[string]string{}, counts: map[string]int{}, tokens: map[string]token{},
 		changed: make(chan struct{}), cancel: cancel,
 	}
-	return o, b.follow(ctx, o, &v1alpha1.JupicoCredentialList{}, namespace)
+	return o, b.follow(ctx, o, &v1alpha1.JupicoCredential{})
 }
 
 // observeTargets begins to watch the Secrets of the namespace too.
 func (b *bench) observeTargets(ctx context.Context, f *fleet) error {
-	return b.follow(ctx, f.observer, &corev1.SecretList{}, f.namespace)
+	return b.follow(ctx, f.observer, &corev1.Secret{})
 }
 
 func (o *observer) stop() { o.cancel() }
 
-// follow watches one kind until the context ends, and begins anew whenever the API server ends the watch.
-func (b *bench) follow(ctx context.Context, o *observer, kind client.ObjectList, namespace string) error {
-	start := func() (watch.Interface, error) { return b.admin.Watch(ctx, kind, client.InNamespace(namespace)) }
-	watching, err := start()
+// follow tells the observer of every change of a kind, until the context ends. The informer goes on after a watch that
+// the API server broke off, as it does with one that cannot keep pace.
+func (b *bench) follow(ctx context.Context, o *observer, kind client.Object) error {
+	objects, err := cache.New(b.config, cache.Options{
+		Scheme: b.admin.Scheme(), DefaultNamespaces: map[string]cache.Config{o.namespace: {}},
+		DefaultTransform: cache.TransformStripManagedFields(),
+	})
 	if err != nil {
 		return err
 	}
-	go func() {
-		for ctx.Err() == nil {
-			for e := range watching.ResultChan() {
-				o.record(e)
-			}
-			if again, err := start(); err == nil {
-				watching = again
-			}
-		}
-	}()
+	informer, err := objects.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+	if err != nil {
+		return err
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    o.record,
+		UpdateFunc: func(_, object any) { o.record(object) },
+		DeleteFunc: o.forget,
+	})
+	if err != nil {
+		return err
+	}
+	go func() { _ = objects.Start(ctx) }()
+	if !objects.WaitForCacheSync(ctx) {
+		return fmt.Errorf("could not watch the %T of namespace %s", kind, o.namespace)
+	}
 	return nil
 }
 
-func (o *observer) record(e watch.Event) {
+// record notes the state of an object.
+func (o *observer) record(object any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch object := e.Object.(type) {
+	switch object := object.(type) {
+	case *v1alpha1.JupicoCredential:
+		o.counts[o.states[object.Name]]--
+		o.states[object.Name] = stateOf(object)
+		o.counts[stateOf(object)]++
+	case *corev1.Secret:
+		o.tokens[object.Name] = token{string(object.Data[v1alpha1.TargetKeyToken]), time.Now()}
+	}
+	o.tell()
+}
+
+// forget notes that an object is gone.
+func (o *observer) forget(object any) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	last, isStale := object.(toolscache.DeletedFinalStateUnknown) // the watch missed the deletion
+	if isStale {
+		object = last.Obj
+	}
+	switch object := object.(type) {
 	case *v1alpha1.JupicoCredential:
 		o.counts[o.states[object.Name]]--
 		delete(o.states, object.Name)
-		if e.Type != watch.Deleted {
-			o.states[object.Name] = stateOf(object)
-			o.counts[stateOf(object)]++
-		}
 	case *corev1.Secret:
-		o.tokens[object.Name] = token{string(object.Data[v1alpha1.TargetKeyToken]), time.Now()}
-		if e.Type == watch.Deleted {
-			delete(o.tokens, object.Name)
-		}
+		delete(o.tokens, object.Name)
 	}
+	o.tell()
+}
+
+// tell wakes those who wait for a change.
+func (o *observer) tell() {
 	close(o.changed)
 	o.changed = make(chan struct{})
 }

@@ -42,7 +42,7 @@ type bench struct {
 
 	controlPlane       *envtest.Environment
 	config             *rest.Config // the administrator's
-	admin              client.WithWatch
+	admin              client.Client
 	operatorKubeconfig string
 	loopKubeconfig     string
 	// runtimeEnvironment is for the operator and for the loop of checks.
@@ -138,7 +138,7 @@ func (b *bench) startControlPlane(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.admin, err = client.NewWithWatch(config, client.Options{Scheme: scheme}); err != nil {
+	if b.admin, err = client.New(config, client.Options{Scheme: scheme}); err != nil {
 		return err
 	}
 	return b.addUsers(ctx)
