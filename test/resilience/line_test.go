@@ -44,6 +44,7 @@ type line struct {
 	held    bool // calls wait, as those of a process that was stopped
 	frozen  map[string]bool
 	streams map[*stream]bool
+	cutOff  map[string]bool  // resources of the watches that were cut and have not begun again
 	told    map[string]int64 // what the operator was told, and how often it had looked at its clock until then
 	writes  int
 	calls   int // but for events
@@ -51,7 +52,8 @@ type line struct {
 
 func newLine(o *operator, trouble trouble) *line {
 	l := &line{
-		operator: o, trouble: trouble, frozen: map[string]bool{}, streams: map[*stream]bool{}, told: map[string]int64{},
+		operator: o, trouble: trouble, frozen: map[string]bool{}, streams: map[*stream]bool{},
+		cutOff: map[string]bool{}, told: map[string]int64{},
 	}
 	l.changed.L = &l.mu
 	return l
@@ -213,7 +215,17 @@ func (l *line) cut() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	clear(l.frozen)
+	for s := range l.streams {
+		l.cutOff[s.resource] = true
+	}
 	l.breakStreams()
+}
+
+// isWatching reports whether every watch that was cut has begun again. The operator waits a second or more before that.
+func (l *line) isWatching() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.cutOff) == 0
 }
 
 // breakStreams is called with the lock.
@@ -248,6 +260,8 @@ func (l *line) stream(resource string, isWatch bool, body io.ReadCloser) *stream
 	s := &stream{line: l, resource: resource, body: body}
 	if isWatch {
 		l.streams[s] = true
+		delete(l.cutOff, resource)
+		l.operator.noteActive() // what it missed is about to come
 	}
 	return s
 }

@@ -164,7 +164,7 @@ func (w *world) tick() {
 				return false
 			}
 		}
-		return o.isIdle()
+		return o.line.isWatching() && o.isIdle()
 	})
 }
 
