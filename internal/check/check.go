@@ -25,7 +25,7 @@ type Request struct {
 	Credential credential.Credential
 	// Namespace of the resource that the check is for. Namespaces are served in turn.
 	Namespace string
-	// IsAwaited: the resource is new or was changed, so that it does not wait behind the routine checks of its namespace.
+	// IsAwaited: somebody waits for the check, so that it does not wait behind the routine checks of its namespace.
 	IsAwaited bool
 	// NotBefore is the earliest time at which the check may have begun. Zero: any answer that may be shared will do. An
 	// endpoint that is paused is sent nothing, so that an answer without evidence may be older.

@@ -798,6 +798,7 @@ func TestWhatIsNewOrChangedDoesNotWaitBehindRoutineChecks(t *testing.T) {
 			w.putOff = nil
 			w.run(2 * m)
 		}, true},
+		{"a check that was requested is awaited", func(w *world) { w.requestCheck("now") }, true},
 		{"an edited spec is awaited", func(w *world) { w.editTarget() }, true},
 		{"a target that changed while the operator was away is awaited", func(w *world) { w.stop(); w.tamper("evil") }, true},
 	} {

@@ -208,7 +208,8 @@ func (f *facts) sendCheck(
 	return checkResult{entry: c.entry, Answer: calls.Check(ctx, request)}
 }
 
-// isAwaited reports whether somebody waits for a check: the resource is new or was changed, or its target was.
+// isAwaited reports whether somebody waits for a check: it was requested, or the resource is new or was changed, or its
+// target was.
 func (f *facts) isAwaited(entry int) bool {
 	if entry != deployedToken {
 		record := recordOf(&f.status, f.candidates[entry].recordName)
@@ -216,7 +217,7 @@ func (f *facts) isAwaited(entry int) bool {
 			return true
 		}
 	}
-	return f.status.Deployed == nil || f.targetDrifted || f.isSpecEdited()
+	return f.isCheckRequested() || f.status.Deployed == nil || f.targetDrifted || f.isSpecEdited()
 }
 
 var otherForm = map[v1alpha1.TokenForm]v1alpha1.TokenForm{
