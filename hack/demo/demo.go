@@ -20,8 +20,9 @@ import (
 
 // demo holds the processes that the demo runs, and the directory that they write to.
 type demo struct {
-	dir    string // holds every file that the demo writes
-	assets string // directory of etcd, kube-apiserver and kubectl
+	dir      string // holds every file that the demo writes
+	assets   string // directory of etcd, kube-apiserver and kubectl
+	programs string // directory of the operator, the emulator and the plugin of kubectl
 
 	controlPlane *envtest.Environment
 	kubeconfig   string // the administrator's
@@ -32,13 +33,23 @@ type demo struct {
 }
 
 // newDemo checks that everything the demo needs is there, and makes its directory.
-func newDemo() (*demo, error) {
+func newDemo(programs string) (*demo, error) {
 	assets := os.Getenv("KUBEBUILDER_ASSETS")
 	if assets == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS must name the directory of etcd, kube-apiserver and kubectl: " +
 			"run make demo, which sets it")
 	}
-	for _, path := range []string{"bin/manager", "bin/jupico-emulator", "config/samples/kustomization.yaml"} {
+	d := &demo{}
+	var err error
+	if d.assets, err = filepath.Abs(assets); err != nil {
+		return nil, err
+	}
+	if d.programs, err = filepath.Abs(programs); err != nil {
+		return nil, err
+	}
+	for _, path := range []string{
+		d.program("manager"), d.program("jupico-emulator"), d.program("kubectl-jupico"), "config/samples/kustomization.yaml",
+	} {
 		if _, err := os.Stat(path); err != nil {
 			return nil, fmt.Errorf("%w: run make demo, in the repository's root", err)
 		}
@@ -48,14 +59,16 @@ func newDemo() (*demo, error) {
 		return nil, err
 	}
 	// kustomize compares real paths, but the path of a temporary directory may contain a symbolic link.
-	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+	if d.dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, err
 	}
 	// Libraries make temporary directories too. This puts theirs into ours, which is removed at the end.
-	return &demo{dir: dir, assets: assets}, os.Setenv("TMPDIR", dir)
+	return d, os.Setenv("TMPDIR", d.dir)
 }
 
 func (d *demo) path(name string) string { return filepath.Join(d.dir, name) }
+
+func (d *demo) program(name string) string { return filepath.Join(d.programs, name) }
 
 // close stops every process and removes every file. The operator stops first, before the servers that it talks to.
 func (d *demo) close() error {
@@ -93,22 +106,16 @@ func (d *demo) stayUp(ctx context.Context) error {
 	fmt.Printf(`
 The demo stays up until you press Ctrl-C. In another terminal:
 
-  export KUBECONFIG=%[1]s
-  alias kubectl=%[2]s
+  cd %s
+  source ./demo.env
+
+Then follow docs/tutorial.md, or try:
+
   kubectl get jcred -o wide --watch
   kubectl explain jupicocredential.spec
-  tail -f %[3]s
-
-Give the account another password. The next check notices it; then put the new one into the source:
-
-  curl -d '{"username":"shop","password":"second password","forms":["Standard"]}' %[4]s/accounts
-  kubectl annotate jcred shop --overwrite %[5]s=$(date +%%s%%N)
-  kubectl describe jcred shop
-  sed -i 's/first password/second password/' %[6]s
-  kubectl apply -f %[6]s
-
-What else the emulator can do: curl %[4]s
-`, d.kubeconfig, d.kubectlPath(), d.operator.Log, d.emulator.AdminURL, checkRequest, d.path("shop.yaml"))
+  tail -f %s
+  curl $EMULATOR   # lists what the emulator can do
+`, d.dir, filepath.Base(d.operator.Log))
 	select {
 	case <-ctx.Done():
 		return nil

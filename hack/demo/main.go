@@ -41,7 +41,7 @@ func main() {
 
 // run runs the demo and cleans up after it.
 func run(ctx context.Context, once bool) (err error) {
-	d, err := newDemo()
+	d, err := newDemo("bin")
 	if err != nil {
 		return err
 	}

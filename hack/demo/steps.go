@@ -53,7 +53,7 @@ func (d *demo) install(ctx context.Context) error {
 
 func (d *demo) startEmulator(ctx context.Context) error {
 	var err error
-	if d.emulator, err = testbed.StartEmulator(ctx, "bin/jupico-emulator", d.dir); err != nil {
+	if d.emulator, err = testbed.StartEmulator(ctx, d.program("jupico-emulator"), d.dir); err != nil {
 		return err
 	}
 	fmt.Printf("   It serves on %s, and knows only the published account.\n", d.emulator.URL)
@@ -67,7 +67,7 @@ func (d *demo) startOperator(context.Context) error {
 		return err
 	}
 	args := []string{"--kubeconfig=" + kubeconfig, "--allowed-endpoint=" + d.emulator.URL, "--health-probe-bind-address=0"}
-	d.operator, err = process.Start("the operator", d.path("operator.log"), nil, "bin/manager", args...)
+	d.operator, err = process.Start("the operator", d.path("operator.log"), nil, d.program("manager"), args...)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,13 @@ spec:
 `
 )
 
-// applyPlayground makes an account, and applies a file that the user can edit later.
+// environment has a shell find this demo: the cluster, kubectl with its plugin, and the emulator's admin API.
+const environment = `export KUBECONFIG=%s KUBECACHEDIR=%s
+export EMULATOR=%s
+export PATH=%s:%s:"$PATH"
+`
+
+// applyPlayground makes an account, and applies a file that the user can apply again later.
 func (d *demo) applyPlayground(ctx context.Context) error {
 	if err := d.sendCommand(ctx, "/accounts", account); err != nil {
 		return err
@@ -159,6 +165,10 @@ func (d *demo) applyPlayground(ctx context.Context) error {
 	}
 	content := fmt.Sprintf(playground, d.emulator.URL, base64.StdEncoding.EncodeToString(ca))
 	if err := os.WriteFile(d.path("shop.yaml"), []byte(content), 0o600); err != nil {
+		return err
+	}
+	content = fmt.Sprintf(environment, d.kubeconfig, d.path("kubectl-cache"), d.emulator.AdminURL, d.assets, d.programs)
+	if err := os.WriteFile(d.path("demo.env"), []byte(content), 0o600); err != nil {
 		return err
 	}
 	if err := d.kubectl(ctx, "apply", "-f", d.path("shop.yaml")); err != nil {

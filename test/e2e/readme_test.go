@@ -10,11 +10,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+
+	"github.com/jupico-operator/jupico-operator/docs/console"
 )
 
 // document is a page for users. Its commands and manifests must work exactly as they are.
@@ -43,21 +44,10 @@ func (d document) block(heading, language string) string {
 // runConsole runs each command of a console block, and compares its output, except for ages and the widths of columns.
 func runConsole(ctx context.Context, directory, block string) {
 	GinkgoHelper()
-	var command, want string
-	runLast := func() {
-		if command != "" {
-			Expect(normal(runCommand(ctx, directory, command))).To(Equal(normal(want)), command)
-		}
+	for _, command := range (console.Block{Text: block}).Commands() {
+		output := runCommand(ctx, directory, command.Typed)
+		Expect(console.Normal(output)).To(Equal(console.Normal(command.Output)), command.Typed)
 	}
-	for line := range strings.Lines(block) {
-		if next, isCommand := strings.CutPrefix(line, "$ "); isCommand {
-			runLast()
-			command, want = next, ""
-			continue
-		}
-		want += line
-	}
-	runLast()
 }
 
 // runCommand runs a command in a shell, and returns its output.
@@ -69,14 +59,4 @@ func runCommand(ctx context.Context, directory, command string) string {
 	output, err := cmd.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), "%s\n%s", command, output)
 	return string(output)
-}
-
-var (
-	age   = regexp.MustCompile(`\b([0-9]+[smh])+\b`)
-	space = regexp.MustCompile(` +`)
-)
-
-// normal replaces ages, and runs of spaces, by a fixed text.
-func normal(output string) string {
-	return space.ReplaceAllString(age.ReplaceAllString(strings.TrimSpace(output), "AGE"), " ")
 }
