@@ -37,13 +37,10 @@ func pages(t *testing.T) []string {
 	return found
 }
 
+// read leaves out the code.
 func read(t *testing.T, path string) string {
 	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return codeBlock.ReplaceAllString(string(content), "")
+	return codeBlock.ReplaceAllString(readAll(t, path), "")
 }
 
 // anchors are those of the headings of a page.
