@@ -34,7 +34,8 @@ type Request struct {
 	// Zero: of any.
 	AcceptedAfter time.Time
 	// Edited is when the caller's source was edited. A rejection must be of a check that began then or later, so that an
-	// edit is tried at once. Zero: there was no edit.
+	// edit is tried at once; and before an acceptance that is to be delivered, a random token must have been refused since
+	// then. Zero: there was no edit.
 	Edited time.Time
 	// LongestBackoff is how long a rejection of this token may stand for further checks at most. Zero: for none.
 	LongestBackoff time.Duration

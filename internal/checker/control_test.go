@@ -80,9 +80,9 @@ func TestAStrangerInTheAPIsPlaceProvesNothingForADelivery(t *testing.T) {
 			var api replaceable
 			f := start(t, api.wrap)
 			f.wantCheck(outcome.Accepted, "HTTP 200")
-			f.advance(deliveryControlAge)
+			f.advance(time.Millisecond)
 			api.by.Store(stranger)
-			edited := check.Request{Token: someTokens(t, 1)[0], ForDelivery: true}
+			edited := check.Request{Token: someTokens(t, 1)[0], ForDelivery: true, Edited: f.clock.Now()}
 			if answer := f.ask(edited); answer.Outcome.IsEvidence() {
 				t.Errorf("a wrong token has the answer %+v", answer)
 			}
@@ -99,7 +99,7 @@ func TestAStrangerThatAnswersInAnotherWayProvesNothingAtAll(t *testing.T) {
 			var api replaceable
 			f := start(t, api.wrap)
 			f.wantCheck(outcome.Accepted, "HTTP 200")
-			f.advance(acceptanceTTL)
+			f.advance(time.Millisecond)
 			api.by.Store(stranger)
 			if got := f.check(f.at); got.Outcome.IsEvidence() {
 				t.Errorf("the answer is %+v", got)
@@ -130,6 +130,33 @@ func TestAnAPIThatAnswersInANewWayIsBelievedAfterAControl(t *testing.T) {
 	f.advance(time.Minute)
 	api.by.Store(nil)
 	f.wantCheck(outcome.Accepted, "HTTP 200")
+}
+
+func TestAnAPIThatAnswersInTwoWaysNeedsTwoControls(t *testing.T) {
+	var api replaceable
+	f := start(t, api.wrap)
+	other := someTokens(t, 1)[0]
+	var controls atomic.Int32
+	twoWays := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Authorization") {
+		case "Basic " + goodToken:
+			(*answerAll(200, "application/json", []byte(`{"success":true}`)))(w, r)
+		case other.Authorization():
+			(*answerAll(200, "text/plain", []byte("OK")))(w, r)
+		default:
+			controls.Add(1)
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	api.by.Store(&twoWays)
+	for range 10 {
+		wantResult(t, f.ask(check.Request{}).Result, outcome.Accepted, "HTTP 200")
+		wantResult(t, f.ask(check.Request{Token: other}).Result, outcome.Accepted, "HTTP 200")
+		f.advance(acceptanceTTL)
+	}
+	if n := controls.Load(); n != 2 {
+		t.Errorf("%d random tokens were sent", n)
+	}
 }
 
 func TestAnAcceptanceToBeDeliveredFollowsARefusal(t *testing.T) {

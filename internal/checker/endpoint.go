@@ -5,6 +5,7 @@ package checker
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/check"
@@ -33,11 +34,17 @@ type endpointState struct {
 // control is what is known about how an endpoint answers a random token. All who need a control at the same time share
 // one.
 type control struct {
-	passedAt time.Time // when a random token was refused. Zero: no acceptance proves anything before one is
-	isFailed bool      // the last random token was accepted
-	call     *call     // the control under way
-	// shapes are those of the acceptances since then. What answers in another way may be something else.
+	passedAt    time.Time // when a random token was refused. Zero: no acceptance proves anything before one is
+	isFailed    bool      // the last random token was accepted
+	call        *call     // the control under way
+	acceptances *acceptances
+}
+
+// acceptances are what is known of those since a control. What accepts in another way may be something else than the
+// API: it is believed after a control of its own.
+type acceptances struct {
 	shapes map[outcome.Shape]bool
+	isOpen bool // the next acceptance may have a shape that was not seen before
 }
 
 // caller is a request on its way to an answer.
@@ -49,17 +56,18 @@ type caller struct {
 	queue    string   // in which the caller waits for a slot
 }
 
-// controlAge is how long before the caller's check a random token may have been refused.
-func (c *caller) controlAge() time.Duration {
+// isControlled reports whether the refusal of a random token at that time counts for the caller's check. An edit that
+// is to be delivered needs one since then, as the endpoint may have been replaced together with it.
+func (c *caller) isControlled(passedAt, now time.Time) bool {
 	if c.ForDelivery {
-		return deliveryControlAge
+		return now.Sub(passedAt) < deliveryControlAge && !passedAt.Before(c.Edited)
 	}
-	return controlInterval
+	return now.Sub(passedAt) < controlInterval
 }
 
 // isServedBy reports whether a call of the same token that is under way, if there is one, is as good as another.
 func (c *caller) isServedBy(running *call, now time.Time) bool {
-	return running != nil && !running.began.Before(c.NotBefore) && now.Sub(running.controlledAt) < c.controlAge()
+	return running != nil && !running.began.Before(c.NotBefore) && c.isControlled(running.controlledAt, now)
 }
 
 // call is a request to an endpoint, from its beginning on. Those who join it wait until it is done. Its sender alone
@@ -67,11 +75,11 @@ func (c *caller) isServedBy(running *call, now time.Time) bool {
 type call struct {
 	reply
 
-	sender *caller
-	secret credential.Token
-	token  *tokenState            // nil: this is a control, with a random token
-	shapes map[outcome.Shape]bool // of the acceptances since the control before it
-	done   chan struct{}
+	sender      *caller
+	secret      credential.Token
+	token       *tokenState  // nil: this is a control, with a random token
+	acceptances *acceptances // since the control before it
+	done        chan struct{}
 }
 
 // reply is what came of a call.
@@ -126,7 +134,7 @@ func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 		return nil, e.shared(last, now)
 	}
 	switch {
-	case now.Sub(e.control.passedAt) < c.controlAge() && !e.pause.needsControl():
+	case c.isControlled(e.control.passedAt, now) && !e.pause.needsControl():
 		return e.begin(&call{sender: c, secret: c.Token, token: token}, now)
 	case e.control.call != nil:
 		return e.join(c, e.control.call, now)
@@ -164,7 +172,7 @@ func (e *endpointState) begin(fresh *call, now time.Time) (*call, check.Answer) 
 		return nil, check.Answer{RetryAt: retryAt}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})
-	fresh.controlledAt, fresh.shapes = e.control.passedAt, e.control.shapes
+	fresh.controlledAt, fresh.acceptances = e.control.passedAt, e.control.acceptances
 	e.bucket.enter(now)
 	if e.pause.length > 0 {
 		e.pause.halfOpen = fresh
@@ -260,20 +268,25 @@ func (c *control) end(ended *call, now time.Time) {
 		*c = control{isFailed: true}
 		ended.result.Outcome = outcome.EndpointDoesNotAuthenticate
 	case outcome.Rejection:
-		*c = control{passedAt: now, shapes: map[outcome.Shape]bool{}}
+		known := &acceptances{shapes: map[outcome.Shape]bool{}, isOpen: true}
+		if c.acceptances != nil && c.passedAt.IsZero() { // the control was for the sake of another shape
+			known.shapes = maps.Clone(c.acceptances.shapes)
+		}
+		*c = control{passedAt: now, acceptances: known}
 	case outcome.NoEvidence, outcome.Transient:
 	}
 }
 
-// proves reports whether an acceptance proves anything: a random token was refused shortly before, or the endpoint
-// answered in the same way since one was. It notes in which ways the endpoint accepts.
+// proves reports whether an acceptance proves anything: it is the first since a random token was refused shortly before,
+// or the endpoint has accepted in the same way since then. It notes in which ways the endpoint accepts.
 func (c *control) proves(accepted *call) bool {
 	if c.passedAt.IsZero() {
 		return false
 	}
-	shape := accepted.result.Shape
-	if accepted.began.Sub(accepted.controlledAt) < deliveryControlAge {
-		accepted.shapes[shape] = true
+	known, shape := accepted.acceptances, accepted.result.Shape
+	isRecent := accepted.began.Sub(accepted.controlledAt) < deliveryControlAge
+	if !known.shapes[shape] && known.isOpen && isRecent {
+		known.shapes[shape], known.isOpen = true, false
 	}
-	return accepted.shapes[shape]
+	return known.shapes[shape]
 }

@@ -51,7 +51,7 @@ func (t *tokenState) answers(c *caller, now time.Time) bool {
 	}
 	switch t.result.Outcome.Class() {
 	case outcome.Acceptance:
-		return t.began.After(c.AcceptedAfter) && now.Sub(t.began) < acceptanceTTL && now.Sub(t.controlledAt) < c.controlAge()
+		return t.began.After(c.AcceptedAfter) && now.Sub(t.began) < acceptanceTTL && c.isControlled(t.controlledAt, now)
 	case outcome.Rejection:
 		return !t.began.Before(c.Edited) && now.Before(t.backoffUntil(c.LongestBackoff))
 	case outcome.NoEvidence, outcome.Transient:
