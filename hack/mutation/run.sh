@@ -24,6 +24,8 @@ tar -cf - -C "$root" --exclude=./bin --exclude=./.git . | tar -xf - -C "$scratch
 
 GO=$(command -v go)
 export GO PROFILE="$scratch/profile" TIMEOUTS="$scratch/timeouts" LIMIT=${LIMIT:-2m} TMPDIR="$scratch/tmp"
+# Tests of seconds, which seldom notice what the others do not.
+export SLOW='TestASimulatedMonth|TestAfterAnyEdits|TestAnythingMayHappen|TestAFaultyNetwork|TestAnOutageCauses|TestTokensThatAreGivenNoEvidenceAlone'
 # A few simulated months find a changed operator as well as many.
 export SIMULATIONS=${SIMULATIONS:-8}
 status=0
