@@ -18,7 +18,7 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// pollInterval is how often the resource is read while a check is awaited.
+// pollInterval is how often the resource is read while something is awaited.
 const pollInterval = 500 * time.Millisecond
 
 func (c *cli) newCheckCommand() *cobra.Command {
@@ -44,24 +44,14 @@ func (c *cli) check(ctx context.Context, name string, timeout time.Duration) err
 		return err
 	}
 	resource := &v1alpha1.JupicoCredential{}
-	key := client.ObjectKey{Namespace: namespace, Name: name}
-	if err := cluster.Get(ctx, key, resource); err != nil {
+	if err := cluster.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, resource); err != nil {
 		return err
 	}
 	if resource.Spec.Suspend {
-		return fmt.Errorf("%s is suspended, so nothing is checked: set spec.suspend to false", name)
+		return errSuspended(name)
 	}
-	value := time.Now().UTC().Format(time.RFC3339Nano)
-	asked := resource.DeepCopy()
-	metav1.SetMetaDataAnnotation(&asked.ObjectMeta, v1alpha1.AnnotationCheckRequestedAt, value)
-	if err := cluster.Patch(ctx, asked, client.MergeFrom(resource)); err != nil {
-		return err
-	}
-	c.printf("Asked for a check of %s/%s ...\n", namespace, name)
-	err = wait.PollUntilContextTimeout(ctx, pollInterval, timeout, true, func(ctx context.Context) (bool, error) {
-		err := cluster.Get(ctx, key, resource)
-		return resource.Status.LastHandledCheckRequest == value && !isConfirming(resource), err
-	})
+	c.printf("Asking for a check of %s/%s ...\n", namespace, name)
+	err = haveChecked(ctx, cluster, resource, timeout)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -75,6 +65,43 @@ func (c *cli) check(ctx context.Context, name string, timeout time.Duration) err
 	c.printConditions(resource, v1alpha1.ConditionReady, v1alpha1.ConditionCredentialAccepted,
 		v1alpha1.ConditionSecretSynced, v1alpha1.ConditionEndpointAvailable, v1alpha1.ConditionRedundant)
 	return verdictOf(resource)
+}
+
+func errSuspended(name string) error {
+	return fmt.Errorf("%s is suspended, so nothing is checked: set spec.suspend to false", name)
+}
+
+// haveChecked asks for a check, and waits until it was made. Then resource is as it is after that.
+func haveChecked(
+	ctx context.Context, cluster client.Client, resource *v1alpha1.JupicoCredential, timeout time.Duration,
+) error {
+	value := time.Now().UTC().Format(time.RFC3339Nano)
+	asked := resource.DeepCopy()
+	metav1.SetMetaDataAnnotation(&asked.ObjectMeta, v1alpha1.AnnotationCheckRequestedAt, value)
+	if err := cluster.Patch(ctx, asked, client.MergeFrom(resource)); err != nil {
+		return err
+	}
+	return poll(ctx, timeout, func() (bool, error) {
+		err := reread(ctx, cluster, resource)
+		return resource.Status.LastHandledCheckRequest == value && !isConfirming(resource), err
+	})
+}
+
+// reread reads a resource again. What the answer leaves out must not stay as it was, so it is read into a new one.
+func reread(ctx context.Context, cluster client.Client, resource *v1alpha1.JupicoCredential) error {
+	var read v1alpha1.JupicoCredential
+	err := cluster.Get(ctx, client.ObjectKeyFromObject(resource), &read)
+	if err == nil {
+		*resource = read
+	}
+	return err
+}
+
+// poll asks until the answer is yes. The last question may outlast the timeout: else an error of a request that was cut
+// off would hide that the time was up.
+func poll(ctx context.Context, timeout time.Duration, ask func() (bool, error)) error {
+	return wait.PollUntilContextTimeout(ctx, pollInterval, timeout, true,
+		func(context.Context) (bool, error) { return ask() })
 }
 
 // isConfirming reports whether a first rejection is to be confirmed by a second check, which takes a few seconds.

@@ -1,8 +1,8 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command kubectl-jupico is a plugin of kubectl that says how JupicoCredentials are, and has them checked. It works
-// with the rights of its user, and never prints a secret.
+// Command kubectl-jupico is a plugin of kubectl that says how JupicoCredentials are, has them checked, and rotates
+// them. It works with the rights of its user, and never prints a secret.
 package main
 
 import (
@@ -31,7 +31,8 @@ const (
 	exitFailure = 1
 	// exitRejected: the API rejects the token.
 	exitRejected = 2
-	// exitUnknown: nobody knows whether the API accepts it.
+	// exitUnknown: nobody knows whether the API accepts it. Of a rotation: it is not as far as it could be, and goes on
+	// when the command is run again.
 	exitUnknown = 3
 )
 
@@ -65,9 +66,9 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true)}
 	root := &cobra.Command{
 		Use:   "kubectl-jupico",
-		Short: "See how JupicoCredentials are, and have them checked",
-		Long: "See how JupicoCredentials are, and have them checked. The commands work with your own rights, and never " +
-			"print a secret.",
+		Short: "See how JupicoCredentials are, have them checked, and rotate them",
+		Long: "See how JupicoCredentials are, have them checked, and rotate them. The commands work with your own " +
+			"rights, and never print a secret.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl jupico"},
 		Version:       version,
 		SilenceErrors: true,
@@ -77,7 +78,7 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	root.SetErr(streams.ErrOut)
 	c.config.AddFlags(root.PersistentFlags())
 	root.AddCommand(c.newStatusCommand(), c.newCheckCommand(), c.newExplainCommand(), c.newRenderCommand(),
-		c.newProveCommand())
+		c.newProveCommand(), c.newRotateCommand())
 	return root
 }
 

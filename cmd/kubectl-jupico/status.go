@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/duration"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -125,7 +126,8 @@ func (c *cli) showOne(ctx context.Context, cluster client.Client, key client.Obj
 	c.printf("\nTarget\n")
 	c.printTarget(r)
 	c.printf("\nPods\n")
-	return c.printPods(ctx, cluster, r)
+	_, _ = c.printPods(ctx, cluster, r) // the rest can be told without the right to list them
+	return nil
 }
 
 func sourceRows(r *v1alpha1.JupicoCredential) [][]string {
@@ -161,24 +163,29 @@ func (c *cli) printTarget(r *v1alpha1.JupicoCredential) {
 	}
 }
 
-func (c *cli) printPods(ctx context.Context, cluster client.Client, r *v1alpha1.JupicoCredential) error {
+// printPods prints which workloads use the target, and returns them.
+func (c *cli) printPods(ctx context.Context, cluster client.Client, r *v1alpha1.JupicoCredential) ([]workload, error) {
 	pods := &corev1.PodList{}
 	if err := cluster.List(ctx, pods, client.InNamespace(r.Namespace)); err != nil {
-		c.printf("  They cannot be listed: %v\n", err)
-		return nil
+		c.printf("  The pods cannot be listed: %v\n", err)
+		return nil, err
 	}
-	var written time.Time
-	if target := r.Status.Target; target != nil && target.UpdatedTime != nil {
-		written = target.UpdatedTime.Time
-	}
-	workloads := findWorkloads(pods.Items, r.Spec.Target.Name, written)
+	workloads := findWorkloads(pods.Items, r.Spec.Target.Name, writtenAt(r))
 	if len(workloads) == 0 {
 		c.printf("  No pod refers to Secret %s.\n", r.Spec.Target.Name)
 	}
 	for _, w := range workloads {
 		c.printf("  %s\n", w)
 	}
-	return nil
+	return workloads, nil
+}
+
+// writtenAt is when the target was last written.
+func writtenAt(r *v1alpha1.JupicoCredential) time.Time {
+	if r.Status.Target == nil {
+		return time.Time{}
+	}
+	return ptr.Deref(r.Status.Target.UpdatedTime, metav1.Time{}).Time
 }
 
 // age is how long ago something was.

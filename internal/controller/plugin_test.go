@@ -11,11 +11,8 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
@@ -55,12 +52,17 @@ func (p *plugin) run(args ...string) (output string, code int) {
 	} else {
 		Expect(err).NotTo(HaveOccurred())
 	}
+	expectNoSecret(printed.String())
+	return printed.String(), code
+}
+
+func expectNoSecret(printed string) {
+	GinkgoHelper()
 	secretsMu.Lock()
 	defer secretsMu.Unlock()
 	for _, secret := range secrets {
-		Expect(printed.String()).NotTo(ContainSubstring(secret))
+		Expect(printed).NotTo(ContainSubstring(secret))
 	}
-	return printed.String(), code
 }
 
 var _ = Describe("The plugin of kubectl", Ordered, func() {
@@ -89,21 +91,7 @@ var _ = Describe("The plugin of kubectl", Ordered, func() {
 	It("tells the story of one, from its source to the pods that have to be restarted", func() {
 		s := newScene()
 		s.ready()
-		pod := &corev1.Pod{
-			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "reader"},
-			Spec: corev1.PodSpec{Containers: []corev1.Container{{
-				Name: "app", Image: "app", EnvFrom: []corev1.EnvFromSource{{
-					SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: "target"}},
-				}},
-			}}},
-		}
-		Expect(admin.Create(ctx, &corev1.ServiceAccount{
-			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "default"},
-		})).To(Or(Succeed(), MatchError(ContainSubstring("already exists"))))
-		Expect(admin.Create(ctx, pod)).To(Succeed())
-		pod.Status.Phase = corev1.PodRunning
-		pod.Status.StartTime = &metav1.Time{Time: s.get().Status.Target.UpdatedTime.Add(-1)}
-		Expect(admin.Status().Update(ctx, pod)).To(Succeed())
+		pod := s.runningPod("reader", readsSecret("target"))
 		output, code := p.run("status", "payments", "-n", s.namespace)
 		Expect(code).To(Equal(0))
 		for _, says := range []string{
@@ -113,7 +101,7 @@ var _ = Describe("The plugin of kubectl", Ordered, func() {
 		} {
 			Expect(output).To(MatchRegexp(says))
 		}
-		Expect(admin.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
+		s.stop(pod)
 		output, _ = p.run("status", "payments", "-n", s.namespace)
 		Expect(output).To(ContainSubstring("No pod refers to Secret target."))
 	})
@@ -123,7 +111,7 @@ var _ = Describe("The plugin of kubectl", Ordered, func() {
 		s.ready()
 		output, code := p.run("check", "payments", "-n", s.namespace)
 		Expect(code).To(Equal(0), output)
-		Expect(output).To(MatchRegexp(`(?s)Asked for a check .*Ready +True +Accepted`))
+		Expect(output).To(MatchRegexp(`(?s)Asking for a check .*Ready +True +Accepted`))
 
 		s.emulator.Inject(jupicotest.Fault{Status: 503})
 		output, code = p.run("check", "payments", "-n", s.namespace)

@@ -1,0 +1,286 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+)
+
+// mountDelay is the longest that a kubelet takes to look at the volumes of a pod again.
+const mountDelay = 90 * time.Second
+
+// rotator carries out a rotation.
+type rotator struct {
+	*cli
+	rotation
+
+	cluster  client.Client
+	resource *v1alpha1.JupicoCredential // as it was read last
+	timeout  time.Duration
+	isAgreed bool
+	dryRun   string // client, or nothing
+	output   string // of a dry run
+}
+
+func (c *cli) newRotateCommand() *cobra.Command {
+	r := &rotator{cli: c, timeout: 5 * time.Minute}
+	command := &cobra.Command{
+		Use:   "rotate NAME --to-secret SECRET",
+		Short: "Replace the credential by that of another Secret, without a rejected call",
+		Long: "Replace the credential by that of another Secret, without a rejected call. It becomes the standby, is " +
+			"proven, and then becomes the active one. You revoke the old credential when the command says so, and run it " +
+			"again to remove the old entry. If it is stopped, run it again: it goes on from where the resource is.\n\n" +
+			"The exit code is 0 if all was done that could be, 2 if the new credential cannot be used, 3 if the command has " +
+			"to be run again before you revoke anything, and 1 after an error.",
+		Example: "  kubectl jupico rotate payments --to-secret jupico-login-2 -n shop\n" +
+			"  kubectl jupico rotate payments --to-secret jupico-login-2 --dry-run=client -o yaml",
+		Args: cobra.ExactArgs(1),
+		RunE: func(command *cobra.Command, args []string) error {
+			r.name = args[0]
+			return r.run(command.Context())
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&r.secret, "to-secret", "", "The Secret with the new credential.")
+	flags.StringVar(&r.key, "key", "", "The key of that Secret that holds the API key. When left out, as in the old one.")
+	flags.DurationVar(&r.timeout, "timeout", r.timeout, "How long to wait for each step.")
+	flags.BoolVar(&r.isAgreed, "yes", false, "Do not ask before the first change.")
+	flags.StringVar(&r.dryRun, "dry-run", "", "client: change nothing, and print the manifests of the steps to come.")
+	flags.StringVarP(&r.output, "output", "o", "", "yaml: the format of these manifests.")
+	_ = command.MarkFlagRequired("to-secret") // it exists
+	command.MarkFlagsRequiredTogether("dry-run", "output")
+	return command
+}
+
+func (r *rotator) run(ctx context.Context) error {
+	if r.dryRun != "" && (r.dryRun != "client" || r.output != "yaml") {
+		return errors.New("a dry run is --dry-run=client -o yaml")
+	}
+	cluster, namespace, err := r.connect()
+	if err != nil {
+		return err
+	}
+	r.cluster, r.resource = cluster, &v1alpha1.JupicoCredential{}
+	r.resource.Namespace, r.resource.Name = namespace, r.name
+	if err := r.read(ctx); err != nil {
+		return err
+	}
+	next, entry, err := r.next(r.resource)
+	switch {
+	case err != nil:
+		return err
+	case next == stepDone:
+		_, err := fmt.Fprintf(r.ErrOut, "%s/%s uses Secret %s alone: there is nothing to do.\n", namespace, r.name, r.secret)
+		return err
+	case r.dryRun != "":
+		text, err := manifests(r.resource, entry, next)
+		r.printf("%s", text)
+		return err
+	}
+	r.printf("%s", plan(r.resource, entry, next))
+	if err := r.agree(ctx); err != nil {
+		return err
+	}
+	if next != stepAdd {
+		// Since the last check, the new Secret may have been corrected, or the old credential revoked.
+		r.printf("Having the credentials checked now ...\n")
+		if err := r.orLater(ctx, haveChecked(ctx, cluster, r.resource, r.timeout)); err != nil {
+			return err
+		}
+	}
+	return r.goOn(ctx)
+}
+
+func (r *rotator) read(ctx context.Context) error { return reread(ctx, r.cluster, r.resource) }
+
+// agree asks the user, once, before anything is changed.
+func (r *rotator) agree(ctx context.Context) error {
+	if r.isAgreed {
+		return nil
+	}
+	if file, isFile := r.In.(*os.File); !isFile || !term.IsTerminal(int(file.Fd())) {
+		return errors.New("there is no terminal to ask at, so nothing was changed: to go on without a question, add --yes")
+	}
+	r.printf("Go on? [y/N] ")
+	answers := make(chan string, 1)
+	go func() { // it ends with the program
+		line, _ := bufio.NewReader(r.In).ReadString('\n')
+		answers <- strings.ToLower(strings.TrimSpace(line))
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case answer := <-answers:
+		if answer != "y" && answer != "yes" {
+			return errors.New("nothing was changed")
+		}
+		return nil
+	}
+}
+
+// goOn makes one step after the other. Before each, the resource is read again.
+func (r *rotator) goOn(ctx context.Context) error {
+	for made := map[step]bool{}; ; {
+		if err := r.read(ctx); err != nil {
+			return err
+		}
+		next, entry, err := r.next(r.resource)
+		if err != nil {
+			return err
+		}
+		old := oldEntry(r.resource, entry)
+		if made[next] { // never twice, or this command and a GitOps tool would go on for ever
+			return fmt.Errorf("somebody has undone what was changed in %s: see who else manages it, and --dry-run", r.name)
+		}
+		if next.changes() {
+			if made[next], err = r.change(ctx, next, entry, old); err != nil {
+				return err
+			}
+			if !made[next] {
+				continue
+			}
+			next++ // what was changed has to arrive, or all is done
+		}
+		if isOver, err := r.carryOut(ctx, next, entry, old); isOver || err != nil {
+			return err
+		}
+	}
+}
+
+// carryOut makes a step that changes nothing, and reports whether there is nothing more to do for now.
+func (r *rotator) carryOut(ctx context.Context, s step, entry, old v1alpha1.Credential) (isOver bool, _ error) {
+	switch s {
+	case stepProve:
+		return false, r.await(ctx, entry, "Jupico accepts the credential in Secret "+r.secret,
+			fmt.Sprintf("Nothing was swapped: %q stays the first entry. Correct Secret %s and run the command again, or take "+
+				"the standby out:\n  kubectl patch jcred %s -n %s --type=json "+
+				"-p '[{\"op\":\"remove\",\"path\":\"/spec/credentials/1\"}]'", old.Name, r.secret, r.name, r.resource.Namespace),
+			r.isBeyond(s))
+	case stepDeliver:
+		return false, r.await(ctx, entry, fmt.Sprintf("Secret %s holds the new token", r.resource.Spec.Target.Name),
+			r.correct(), r.isBeyond(s))
+	case stepPods:
+		isSafe, err := r.awaitPods(ctx, entry)
+		if isSafe {
+			r.printf("You may now revoke the credential of Secret %s at Jupico.\n"+
+				"After that, run the command again: it removes entry %q.\n", old.SecretName(), old.Name)
+		}
+		return isSafe, err
+	default:
+		r.printf("The rotation is done: Secret %s is the only source.\n", r.secret)
+		return true, nil
+	}
+}
+
+// change makes a step that changes the entries, unless somebody has written the resource since it was read: then it has
+// to be read again.
+func (r *rotator) change(ctx context.Context, s step, entry, old v1alpha1.Credential) (isMade bool, _ error) {
+	changed := r.resource.DeepCopy()
+	changed.Spec.Credentials = entriesAfter(s, entry, old)
+	err := r.cluster.Patch(ctx, changed, client.MergeFromWithOptions(r.resource, client.MergeFromWithOptimisticLock{}))
+	switch {
+	case apierrors.IsConflict(err):
+		return false, nil
+	case err != nil:
+		return false, err
+	case s == stepAdd:
+		r.printf("Added Secret %s as the standby, entry %q.\n", r.secret, entry.Name)
+	case s == stepSwap:
+		r.printf("Swapped the entries: %q is the first now.\n", entry.Name)
+	case s == stepRemove:
+		r.printf("Removed the old entry, %q, which Jupico no longer accepts.\n", old.Name)
+		_, _ = r.printPods(ctx, r.cluster, r.resource) // who revokes first, in an emergency, has to restart some
+	}
+	return true, nil
+}
+
+// isBeyond asks whether a step is no longer the next one, be it because somebody else has changed the resource.
+func (r *rotator) isBeyond(s step) func() bool {
+	return func() bool {
+		next, _, err := r.next(r.resource)
+		return err != nil || next != s
+	}
+}
+
+func (r *rotator) correct() string {
+	return fmt.Sprintf("Revoke nothing. Correct Secret %s and run the command again.", r.secret)
+}
+
+// await reads the resource until something is so, or the new entry cannot be used. It says what holds it up.
+func (r *rotator) await(
+	ctx context.Context, entry v1alpha1.Credential, what, advice string, isSo func() bool,
+) error {
+	r.printf("Waiting until %s ...\n", what)
+	said := ""
+	err := poll(ctx, r.timeout, func() (bool, error) {
+		if err := r.read(ctx); err != nil || isSo() {
+			return true, err
+		}
+		if problem := r.problem(r.resource, entry.Name); problem != "" {
+			r.printf("%s\n%s\n", problem, advice)
+			return false, exitError(exitRejected)
+		}
+		record := recordOf(r.resource, entry.Name)
+		if record.Verdict == v1alpha1.VerdictUnknown && record.Reason != v1alpha1.ReasonChecking && record.Reason != said {
+			said = record.Reason
+			r.printf("  %s: it is tried again\n", said)
+		}
+		return false, nil
+	})
+	return r.orLater(ctx, err)
+}
+
+// orLater tells a wait that took too long from an error.
+func (r *rotator) orLater(ctx context.Context, err error) error {
+	if ctx.Err() != nil || !wait.Interrupted(err) {
+		return err
+	}
+	r.printConditions(r.resource, v1alpha1.ConditionReady, v1alpha1.ConditionEndpointAvailable)
+	r.printf("That has taken longer than %s. Run the command again, and it goes on from here. Revoke nothing yet.\n",
+		r.timeout)
+	return exitError(exitUnknown)
+}
+
+// awaitPods reports whether all pods have the new token. If they had to be waited for, it has to be asked again.
+func (r *rotator) awaitPods(ctx context.Context, entry v1alpha1.Credential) (isSafe bool, _ error) {
+	if problem := r.problem(r.resource, entry.Name); problem != "" {
+		r.printf("%s\n%s\n", problem, r.correct())
+		return false, exitError(exitRejected)
+	}
+	workloads, err := r.printPods(ctx, r.cluster, r.resource)
+	if err != nil {
+		r.printf("Make sure that the pods have the new token before you revoke the old one.\n")
+		return false, exitError(exitUnknown)
+	}
+	follows, restarts := false, false
+	for _, w := range workloads {
+		follows, restarts = follows || w.follows, restarts || w.restart > 0
+	}
+	have := func() bool { return time.Since(writtenAt(r.resource)) >= mountDelay }
+	switch {
+	case restarts:
+		r.printf("Restart these pods, and run the command again. Revoke nothing yet.\n")
+		return false, exitError(exitUnknown)
+	case follows && !have():
+		beyond := r.isBeyond(stepPods)
+		return false, r.await(ctx, entry, "the pods that mount it see the new token", r.correct(),
+			func() bool { return beyond() || have() })
+	default:
+		return true, nil
+	}
+}

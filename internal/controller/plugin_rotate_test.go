@@ -1,0 +1,301 @@
+// Copyright The jupico-operator Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+)
+
+// newLoginIn makes an account, and a Secret with its login.
+func (s *scene) newLoginIn(secret string) login {
+	GinkgoHelper()
+	l := newLogin()
+	s.emulator.AddAccount(l.username, l.password, jupicotest.Standard)
+	s.writeLogin(secret, l)
+	return l
+}
+
+func (s *scene) writeLogin(secret string, l login) {
+	GinkgoHelper()
+	Expect(admin.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: secret}, Data: l.data(),
+	})).To(Succeed())
+}
+
+// runningPod makes a pod that started before the target was written.
+func (s *scene) runningPod(name string, spec corev1.PodSpec) *corev1.Pod {
+	GinkgoHelper()
+	Expect(admin.Create(ctx, &corev1.ServiceAccount{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "default"},
+	})).To(Or(Succeed(), MatchError(ContainSubstring("already exists"))))
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}, Spec: spec}
+	Expect(admin.Create(ctx, pod)).To(Succeed())
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.StartTime = &metav1.Time{Time: s.get().Status.Target.UpdatedTime.Add(-1)}
+	Expect(admin.Status().Update(ctx, pod)).To(Succeed())
+	return pod
+}
+
+func (s *scene) stop(pod *corev1.Pod) {
+	GinkgoHelper()
+	Expect(admin.Delete(ctx, pod, client.GracePeriodSeconds(0))).To(Succeed())
+}
+
+// readsSecret has a Secret in its environment.
+func readsSecret(name string) corev1.PodSpec {
+	return corev1.PodSpec{Containers: []corev1.Container{{
+		Name: "app", Image: "app", EnvFrom: []corev1.EnvFromSource{{
+			SecretRef: &corev1.SecretEnvSource{LocalObjectReference: corev1.LocalObjectReference{Name: name}},
+		}},
+	}}}
+}
+
+func mountsTarget() corev1.PodSpec {
+	return corev1.PodSpec{
+		Containers: []corev1.Container{{
+			Name: "app", Image: "app", VolumeMounts: []corev1.VolumeMount{{Name: "jupico", MountPath: "/etc/jupico"}},
+		}},
+		Volumes: []corev1.Volume{{Name: "jupico", VolumeSource: corev1.VolumeSource{
+			Secret: &corev1.SecretVolumeSource{SecretName: "target"},
+		}}},
+	}
+}
+
+// setClockBack lets the operator live this long ago, until the end of the test.
+func setClockBack(ago time.Duration) {
+	restart := func(offset int64) {
+		operator.stop()
+		testClock.offset.Store(offset)
+		operator.start()
+	}
+	DeferCleanup(restart, testClock.offset.Load())
+	restart(-int64(ago))
+}
+
+func (s *scene) entryNames() string {
+	GinkgoHelper()
+	var names []string
+	for _, entry := range s.get().Spec.Credentials {
+		names = append(names, entry.Name)
+	}
+	return strings.Join(names, ",")
+}
+
+var _ = Describe("The plugin's rotation", Ordered, func() {
+	var p *plugin
+	BeforeAll(func() { p = buildPlugin() })
+	rotate := func(s *scene, args ...string) (string, int) {
+		GinkgoHelper()
+		return p.run(append([]string{"rotate", "payments", "--to-secret=fresh", "-n", s.namespace}, args...)...)
+	}
+
+	It("leads from one Secret to another, and says when the old credential may be revoked", func() {
+		s := newScene()
+		s.ready()
+		fresh := s.newLoginIn("fresh")
+		pod := s.runningPod("reader", readsSecret("target"))
+
+		By("changing nothing without being told to")
+		output, code := rotate(s)
+		Expect(code).To(Equal(1), output)
+		Expect(output).To(ContainSubstring(`        1. Add Secret fresh as the standby, entry "fresh".`))
+		Expect(output).To(ContainSubstring("add --yes"))
+		Expect(s.entryNames()).To(Equal("main"))
+
+		By("naming the pods that have to be restarted")
+		output, code = rotate(s, "--yes")
+		Expect(code).To(Equal(3), output)
+		Expect(output).To(ContainSubstring("pod/reader: 1 of 1 pods still have the old token: restart them."))
+		Expect(output).To(ContainSubstring("Revoke nothing yet."))
+		Expect(s.entryNames()).To(Equal("fresh,main"))
+		Expect(s.targetToken()).To(Equal(fresh.token()))
+
+		By("allowing the revocation after that")
+		s.stop(pod)
+		output, code = rotate(s, "--yes")
+		Expect(code).To(Equal(0), output)
+		Expect(output).To(ContainSubstring("  done  4. "))
+		Expect(output).To(ContainSubstring("You may now revoke the credential of Secret source at Jupico."))
+		Expect(s.entryNames()).To(Equal("fresh,main"))
+
+		By("removing the old entry after the revocation, which the next check would have noticed much later")
+		s.emulator.Revoke(s.login.username)
+		output, code = rotate(s, "--yes")
+		Expect(code).To(Equal(0), output)
+		Expect(output).To(ContainSubstring("The rotation is done"))
+		Expect(s.entryNames()).To(Equal("fresh"))
+		Expect(s.targetToken()).To(Equal(fresh.token()))
+		output, code = rotate(s)
+		Expect(code).To(Equal(0), output)
+		Expect(output).To(ContainSubstring("there is nothing to do"))
+	})
+
+	It("names the pods that are broken when the old credential was revoked first", func() {
+		s := newScene()
+		s.ready()
+		fresh := s.newLoginIn("fresh")
+		s.runningPod("reader", readsSecret("target"))
+		s.emulator.Revoke(s.login.username)
+		s.askForCheck()
+		s.expectReady("False", "Revoked")
+		output, code := rotate(s, "--yes")
+		Expect(code).To(Equal(0), output)
+		Expect(output).To(ContainSubstring("pod/reader: 1 of 1 pods still have the old token: restart them."))
+		Expect(s.entryNames()).To(Equal("fresh"))
+		Expect(s.targetToken()).To(Equal(fresh.token()))
+	})
+
+	It("stops at a wrong password, and goes on when it is corrected", func() {
+		s := newScene()
+		s.ready()
+		fresh := newLogin()
+		s.writeLogin("fresh", fresh)
+		output, code := rotate(s, "--yes")
+		Expect(code).To(Equal(2), output)
+		Expect(output).To(ContainSubstring("Jupico rejects the credential in Secret fresh (Rejected).\nNothing was swapped"))
+		Expect(s.entryNames()).To(Equal("main,fresh"))
+		Expect(s.targetToken()).To(Equal(s.login.token()))
+
+		s.emulator.AddAccount(fresh.username, fresh.password, jupicotest.Standard)
+		output, code = rotate(s, "--yes")
+		Expect(code).To(Equal(0), output)
+		Expect(s.targetToken()).To(Equal(fresh.token()))
+	})
+
+	It("stops at a Secret that does not exist, and at one with the same credential", func() {
+		s := newScene()
+		s.ready()
+		output, code := rotate(s, "--yes")
+		Expect(code).To(Equal(2), output)
+		Expect(output).To(ContainSubstring("Secret fresh cannot be used (SourceNotFound)."))
+		s.writeLogin("fresh", s.login)
+		output, code = rotate(s, "--yes")
+		Expect(code).To(Equal(2), output)
+		Expect(output).To(ContainSubstring("Secret fresh holds the same credential as the present one."))
+		Expect(s.entryNames()).To(Equal("main,fresh"))
+	})
+
+	It("goes on where it stopped", func() {
+		s := newScene()
+		s.ready()
+		fresh := s.newLoginIn("fresh")
+		s.emulator.Inject(jupicotest.Fault{Status: 503})
+		output, code := rotate(s, "--yes", "--timeout=3s")
+		Expect(code).To(Equal(3), output)
+		Expect(output).To(ContainSubstring("Unavailable: it is tried again"))
+		Expect(output).To(ContainSubstring("Run the command again, and it goes on from here."))
+		Expect(s.entryNames()).To(Equal("main,fresh"))
+		s.emulator.Clear()
+
+		By("waiting for the pods that mount the target")
+		pod := s.runningPod("mounter", mountsTarget())
+		output, code = rotate(s, "--yes", "--timeout=5s")
+		Expect(code).To(Equal(3), output)
+		Expect(output).To(ContainSubstring("  done  1. "))
+		Expect(output).To(ContainSubstring("Waiting until the pods that mount it see the new token ..."))
+		Expect(s.targetToken()).To(Equal(fresh.token()))
+		s.stop(pod)
+
+		By("finding that the old credential was revoked meanwhile")
+		s.emulator.Revoke(s.login.username)
+		output, code = rotate(s, "--yes")
+		Expect(code).To(Equal(0), output)
+		Expect(s.entryNames()).To(Equal("fresh"))
+	})
+
+	It("does not wait for pods that have had the time to see the new token", func() {
+		setClockBack(2 * time.Minute)
+		s := newScene()
+		s.ready()
+		s.newLoginIn("fresh")
+		s.runningPod("mounter", mountsTarget())
+		output, code := rotate(s, "--yes")
+		Expect(code).To(Equal(0), output)
+		Expect(output).NotTo(ContainSubstring("Waiting until the pods"))
+		Expect(output).To(ContainSubstring("You may now revoke"))
+	})
+
+	It("goes on while others edit the resource, and overwrites no edit", func() {
+		s := newScene()
+		s.ready()
+		s.newLoginIn("fresh")
+		done, stopped := make(chan struct{}), make(chan struct{})
+		edits := 0
+		go func() {
+			defer GinkgoRecover()
+			defer close(stopped)
+			for written := ""; ; edits++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				r := s.get()
+				if main := r.Spec.Credentials[0]; len(r.Spec.Credentials) == 1 {
+					Expect(main.BasicAuthSecretRef.PasswordKey).To(Equal(written))
+					main.BasicAuthSecretRef.PasswordKey = map[string]string{"": "password", "password": ""}[written]
+				} else if main.Name == "main" {
+					Expect(main.BasicAuthSecretRef.PasswordKey).To(Equal(written))
+				}
+				metav1.SetMetaDataAnnotation(&r.ObjectMeta, "edits", strconv.Itoa(edits))
+				if err := admin.Update(ctx, r); err == nil {
+					written = r.Spec.Credentials[0].BasicAuthSecretRef.PasswordKey
+				} else {
+					Expect(err).To(MatchError(apierrors.IsConflict, "a conflict"))
+				}
+			}
+		}()
+		output, code := rotate(s, "--yes")
+		close(done)
+		<-stopped
+		Expect(code).To(Equal(0), output)
+		Expect(edits).To(BeNumerically(">", 10))
+		Expect(s.entryNames()).To(Equal("fresh,main"))
+	})
+
+	It("prints the manifests of its steps, which lead to the same", func() {
+		s := newScene()
+		s.ready()
+		fresh := s.newLoginIn("fresh")
+		output, code := rotate(s, "--dry-run=client")
+		Expect(code).To(Equal(1), output)
+		output, code = rotate(s, "--dry-run=client", "-o", "yaml")
+		Expect(code).To(Equal(0), output)
+		Expect(s.get().Generation).To(BeEquivalentTo(1))
+		documents := strings.Split(output, "---\n")
+		Expect(documents).To(HaveLen(3))
+		apply := func(document string) {
+			GinkgoHelper()
+			manifest := &v1alpha1.JupicoCredential{}
+			Expect(yaml.UnmarshalStrict([]byte(document), manifest)).To(Succeed())
+			Expect(manifest.Namespace).To(Equal(s.namespace))
+			s.edit(func(r *v1alpha1.JupicoCredential) { r.Spec = manifest.Spec })
+		}
+		apply(documents[0])
+		s.expectCondition(v1alpha1.ConditionRedundant, "True", "BothAccepted")
+		apply(documents[1])
+		s.expectTarget(fresh.token())
+		output, code = rotate(s, "--dry-run=client", "-o", "yaml")
+		Expect(code).To(Equal(0), output)
+		Expect(output).To(Equal(documents[2]))
+		apply(documents[2])
+		Expect(s.entryNames()).To(Equal("fresh"))
+		Eventually(func() int64 { r := s.get(); return r.Generation - r.Status.ObservedGeneration }, soon, time.Millisecond).
+			Should(BeZero())
+		s.expectReady("True", "Accepted")
+	})
+})
