@@ -18,11 +18,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/docs/console"
 	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
 const (
-	pluginPage = "../../docs/reference/plugin.md"
+	pluginPage = "docs/reference/plugin.md"
 	// manifestOfPage is the resource that the page renders.
 	manifestOfPage = `apiVersion: credentials.jupico.dev/v1alpha1
 kind: JupicoCredential
@@ -83,7 +84,7 @@ var _ = Describe("The page about the plugin", func() {
 		endpoint, err := yaml.Marshal(map[string]any{"endpoint": s.resource().Spec.Endpoint})
 		Expect(err).NotTo(HaveOccurred())
 		hidden := strings.NewReplacer("  "+strings.ReplaceAll(string(endpoint), "\n  ", "\n    "), "", s.url, url)
-		Expect(testbed.CheckPage(pluginPage, func(line string) (string, error) {
+		Expect(console.CheckPage("../../"+pluginPage, func(line string) (string, error) {
 			switch line {
 			case "# You restart checkout.":
 				s.stop(pod)
