@@ -277,8 +277,8 @@ func (c *control) end(ended *call, now time.Time) {
 	}
 }
 
-// proves reports whether an acceptance proves anything: it is the first since a random token was refused shortly before,
-// or the endpoint has accepted in the same way since then. It notes in which ways the endpoint accepts.
+// proves reports whether an acceptance proves anything: it is the first since a random token was refused a moment ago, or
+// the endpoint has accepted in the same way since then. It notes in which ways the endpoint accepts.
 func (c *control) proves(accepted *call) bool {
 	if c.passedAt.IsZero() {
 		return false
