@@ -99,7 +99,7 @@ func (c *cli) ask(
 	c.printf("Asking %s/status\n", at.URL)
 	ask := func(what string, token credential.Token) outcome.Result {
 		result := api.Check(ctx, token)
-		c.printf("  %-34s  %s\n", what, result.Outcome)
+		c.printf("  %-34s  %s (%s)\n", what, result.Outcome, result.Detail)
 		if !result.Outcome.IsEvidence() {
 			c.printf("    %s\n", result.Outcome.Message(at.URL, result.Detail))
 		}
