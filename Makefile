@@ -246,7 +246,7 @@ cluster-down: ## Stop that cluster.
 	$(cluster) down
 
 .PHONY: e2e
-e2e: $(HELM) image image-emulator ## Run the end-to-end tests in the cluster of KUBECONFIG, or else of cluster-up. FOCUS='part of a name'.
+e2e: build $(HELM) image image-emulator ## Run the end-to-end tests in the cluster of KUBECONFIG, or else of cluster-up. FOCUS='part of a name'.
 	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
 	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(if $(FOCUS),-ginkgo.focus='$(FOCUS)')
 

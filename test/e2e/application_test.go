@@ -33,8 +33,21 @@ type call struct {
 	Error  string
 }
 
-// startApplication starts an application with the volume from the README.
+// startApplication starts an application with the volume from the README. It calls the API once for each token that it
+// sees.
 func startApplication(ctx context.Context, namespace, name, target string) *application {
+	GinkgoHelper()
+	return startClient(ctx, namespace, name, target, "app")
+}
+
+// startBusyApplication starts one that calls the API all the time. Of its calls, only those have a line whose status is
+// not that of the call before.
+func startBusyApplication(ctx context.Context, namespace, name, target string) *application {
+	GinkgoHelper()
+	return startClient(ctx, namespace, name, target, "busy")
+}
+
+func startClient(ctx context.Context, namespace, name, target, command string) *application {
 	GinkgoHelper()
 	var pod corev1.Pod
 	Expect(yaml.UnmarshalStrict([]byte(readme().block("## Pods", "yaml")), &pod)).To(Succeed())
@@ -48,7 +61,7 @@ func startApplication(ctx context.Context, namespace, name, target string) *appl
 	}})
 	container := &pod.Spec.Containers[0]
 	container.Image, container.ImagePullPolicy = clientImage, corev1.PullIfNotPresent
-	container.Args = []string{"app", container.VolumeMounts[0].MountPath, "/ca/ca.crt"}
+	container.Args = []string{command, container.VolumeMounts[0].MountPath, "/ca/ca.crt"}
 	container.VolumeMounts = append(container.VolumeMounts, corev1.VolumeMount{Name: "ca", MountPath: "/ca"})
 	Expect(k8s.Create(ctx, &pod)).To(Succeed())
 	return &application{namespace: namespace, name: name}

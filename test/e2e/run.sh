@@ -25,5 +25,5 @@ else
 fi
 
 heading "End-to-end tests (4 to 6 min)"
-export KUBECONFIG KUBECTL=$kubectl
+export KUBECONFIG KUBECTL=$kubectl PATH=$PWD/bin:$PATH # with the plugin
 exec go test -tags=e2e -count=1 -timeout=60m -v ./test/e2e -ginkgo.no-color "$@"

@@ -140,6 +140,26 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		figure("revocation to the standby key in the running pod", "%s", seconds(seen.Sub(begin)))
 	})
 
+	It("rotates a key with the plugin, and a pod that calls all the time is never refused", func(ctx context.Context) {
+		planned := &resource{namespace: testNamespace, name: "planned", entries: []string{"old"}}
+		planned.create(ctx, "Sandbox", "Owner")
+		busy := startBusyApplication(ctx, testNamespace, "busy", planned.targetKey().Name)
+		busy.hasCalled(ctx, 1)
+		addKey(ctx, planned.token("new", "0"))
+		planned.writeSource(ctx, "new", planned.token("new", "0"))
+		rotate := []string{"jupico", "rotate", planned.name, "-n", testNamespace, "--to-secret=planned-new", "--yes"}
+
+		begin := time.Now()
+		Expect(kubectl(ctx, rotate...)).To(ContainSubstring("You may now revoke the credential of Secret planned-old"))
+		figure("rotation with the plugin, until it says that the old key may be revoked", "%s", since(begin))
+		sendCommand(ctx, "/revoke", object{"name": planned.token("old", "0")})
+		Expect(kubectl(ctx, rotate...)).To(ContainSubstring("The rotation is done"))
+		Expect(planned.get(ctx).Spec.Credentials).To(HaveLen(1))
+		Consistently(func() []call { return busy.calls(ctx) }, "3s").Should(HaveLen(1)) // of hundreds of calls
+		busy.hasCalled(ctx, 1)
+		busy.neverRestarted(ctx)
+	})
+
 	It("corrects drift", func(ctx context.Context) {
 		want := rotated.target(ctx)
 		token := string(want.Data["token"])

@@ -5,6 +5,7 @@
 // and it does for the tests what kubectl cannot do. It needs only the standard library.
 //
 //	client app DIR CA                 for each new authorization in DIR, call GET /status at DIR/url and print the result
+//	client busy DIR CA                the same all the time, and print a result that differs from the last one
 //	client post URL BODY              send a command to the emulator's admin API
 //	client get URL [TOKEN-FILE]       print the status code and, if it is 200, the body; trusts any certificate
 //	client cat FILE                   print a file
@@ -53,7 +54,9 @@ func run(ctx context.Context, args []string) error {
 	command, args := args[0], append(args[1:], "", "", "")
 	switch command {
 	case "app":
-		return app(ctx, args[0], args[1])
+		return app(ctx, args[0], args[1], false)
+	case "busy":
+		return app(ctx, args[0], args[1], true)
 	case "post":
 		return post(ctx, args[0], args[1])
 	case "get":
@@ -72,8 +75,8 @@ func run(ctx context.Context, args []string) error {
 	}
 }
 
-// app is an application that follows the README: it reads the file again when it has changed.
-func app(ctx context.Context, dir, caFile string) error {
+// app is an application that follows the README: it reads the file again when it has changed, or all the time.
+func app(ctx context.Context, dir, caFile string, isBusy bool) error {
 	roots := x509.NewCertPool()
 	ca, err := os.ReadFile(caFile)
 	if err != nil {
@@ -86,6 +89,7 @@ func app(ctx context.Context, dir, caFile string) error {
 		TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 	}}
 	var last string
+	lastStatus := 0
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for number := 0; ; {
@@ -93,10 +97,14 @@ func app(ctx context.Context, dir, caFile string) error {
 		if err != nil {
 			return err
 		}
-		if authorization := string(content); authorization != last {
+		if authorization := string(content); authorization != last || isBusy {
 			last = authorization
-			number++
-			report(ctx, client, dir, authorization, number)
+			result := try(ctx, client, dir, authorization)
+			if !isBusy || result.Status != lastStatus {
+				number++
+				lastStatus, result.Number = result.Status, number
+				result.print()
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -108,20 +116,24 @@ func app(ctx context.Context, dir, caFile string) error {
 
 // call is one line of the output. It contains no credential.
 type call struct {
-	Number int       `json:"number"` // how many authorizations it has seen
+	Number int       `json:"number"` // of the line, from 1 on
 	Seen   time.Time `json:"seen"`
 	Status int       `json:"status"`
 	Error  string    `json:"error,omitempty"`
 }
 
-func report(ctx context.Context, client *http.Client, dir, authorization string, number int) {
-	result := call{Number: number, Seen: time.Now()}
+func try(ctx context.Context, client *http.Client, dir, authorization string) call {
+	result := call{Seen: time.Now()}
 	status, err := callStatus(ctx, client, dir, authorization)
 	result.Status = status
 	if err != nil {
 		result.Error = err.Error()
 	}
-	line, err := json.Marshal(result)
+	return result
+}
+
+func (c call) print() {
+	line, err := json.Marshal(c)
 	if err != nil {
 		line = []byte(err.Error())
 	}
