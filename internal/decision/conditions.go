@@ -202,13 +202,12 @@ func (s *view) credentialAccepted() condition {
 		return condition{metav1.ConditionTrue, s.subject.Reason, s.acceptedAtMessage(), settled}
 	case s.subject.Verdict == v1alpha1.VerdictRejected:
 		return condition{metav1.ConditionFalse, s.rejectionReason(), s.rejectedMessage(), settled}
-	case s.Resource.Spec.Suspend:
-		return condition{metav1.ConditionUnknown, v1alpha1.ReasonSuspended, suspendedMessage, settled}
-	case s.source.Problem != "":
-		return condition{metav1.ConditionUnknown, s.source.Problem, s.sourceMessage(), settled}
 	default:
-		unproven := s.unproven()
-		return condition{metav1.ConditionUnknown, unproven.reason, unproven.message, settled}
+		reason := cmp.Or(s.source.Problem, s.unproven().reason)
+		if s.Resource.Spec.Suspend {
+			reason = v1alpha1.ReasonSuspended
+		}
+		return condition{metav1.ConditionUnknown, reason, s.notKnownMessage(reason), settled}
 	}
 }
 
@@ -228,8 +227,7 @@ func (s *view) secretSynced() condition {
 	case s.history.isDiverged() && s.candidate.Verdict == v1alpha1.VerdictRejected:
 		return no(v1alpha1.ReasonCandidateRejected, s.candidateRejectedMessage())
 	case s.history.isDiverged() && s.candidate.Verdict == v1alpha1.VerdictUnknown:
-		unproven := s.unproven()
-		return no(unproven.reason, unproven.message)
+		return no(s.unproven().reason, s.waitingMessage())
 	case !s.inForce, s.history.isDiverged(), s.lagsSpec:
 		return no(v1alpha1.ReasonWaitingForCredential, s.waitingMessage())
 	case s.target.FormerRemains != "":

@@ -171,7 +171,11 @@ func (w *world) expectSoundStatus(began, wakeUp time.Time) {
 	if status.ObservedGeneration != resource.Generation && w.putOff == nil {
 		fail("observedGeneration is %d, the resource's is %d", status.ObservedGeneration, resource.Generation)
 	}
+	said := map[string]int{}
 	for _, c := range status.Conditions {
+		if said[c.Message]++; said[c.Message] > 3 {
+			fail("one sentence is said four times: %s", c.Message)
+		}
 		if !reasonSyntax.MatchString(c.Reason) || len(c.Reason) > 1024 {
 			fail("%s has the reason %q", c.Type, c.Reason)
 		}

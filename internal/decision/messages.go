@@ -73,6 +73,11 @@ func (s *view) acceptedAtMessage() string {
 	return fmt.Sprintf("Jupico accepted the token of credential %q at %s.", s.entryName(), url)
 }
 
+// notKnownMessage leaves it to Ready to say why.
+func (s *view) notKnownMessage(reason string) string {
+	return fmt.Sprintf("It is not known yet whether Jupico accepts credential %q (%s).", s.entryName(), reason)
+}
+
 func (s *view) syncedMessage() string {
 	message := fmt.Sprintf("Secret %q is as the spec and the source ask for.", s.targetName())
 	isAdopted := s.Target != nil && s.Target.Mark.IsAdopted()
