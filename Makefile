@@ -93,7 +93,8 @@ build-installer: $(KUSTOMIZE) ## Write dist/: crds.yaml, operator.yaml, both in 
 	cp -r config/chart dist/chart
 	mkdir dist/chart/files
 	cp dist/crds.yaml config/rbac/role.yaml config/rbac/leader_election_role.yaml config/rbac/jupicocredential_*_role.yaml \
-		config/components/*/*_monitor.yaml config/components/*/*_rule.yaml config/components/*/*_policy.yaml dist/chart/files
+		config/components/*/*_monitor.yaml config/components/*/*_rule.yaml config/components/*/*_policy.yaml \
+		config/components/*/*.json dist/chart/files
 
 .PHONY: fmt
 fmt: ## Format the code.

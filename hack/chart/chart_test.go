@@ -170,7 +170,7 @@ func TestTheChartMakesWhatKustomizeMakes(t *testing.T) {
 		{"with its defaults", values{}, "../../config/default"},
 		{"without the CRDs", values{"crds": values{"install": false}}, "../../config/operator"},
 		{"with everything", values{
-			"networkPolicy": enabled, "serviceMonitor": enabled, "prometheusRule": enabled,
+			"networkPolicy": enabled, "serviceMonitor": enabled, "prometheusRule": enabled, "grafanaDashboard": enabled,
 		}, "testdata/everything"},
 		{"for chosen namespaces", values{
 			"namespaces": []any{"shop"}, "metrics": values{"enabled": false}, "crds": values{"install": false},
@@ -268,6 +268,8 @@ func TestEveryValueArrives(t *testing.T) {
 			[]any{monitor, "metadata", "labels", "release"}, "a"},
 		{"a label of the rules", "prometheusRule: {enabled: true, labels: {release: a}}",
 			[]any{"PrometheusRule jupico-operator-system/jupico-operator", "metadata", "labels", "release"}, "a"},
+		{"a label of the dashboard", "grafanaDashboard: {enabled: true, labels: {team: a}}",
+			[]any{"ConfigMap jupico-operator-system/jupico-operator-dashboard", "metadata", "labels", "team"}, "a"},
 		{"no disruption budget", "podDisruptionBudget: {enabled: false}",
 			[]any{"PodDisruptionBudget jupico-operator-system/jupico-operator-controller-manager"}, nil},
 		{"an annotation of the service account", "serviceAccount: {annotations: {a: b}}",
@@ -318,7 +320,7 @@ func TestValuesThatMeanNothingAreRefused(t *testing.T) {
 	for _, text := range []string{
 		"replica: 3", "replicas: many", "image: {tagg: a}", "namespaces: [Shop]", "namespaces: shop", "extraArgs: [verbose]",
 		"allowedEndpoints: ['http://a.example']", "metrics: {enabled: perhaps}", "goMemLimit: 920Mi", "goGC: 0", "goMaxProcs: all",
-		"serviceMonitor: {enabled: true}\nmetrics: {enabled: false}",
+		"serviceMonitor: {enabled: true}\nmetrics: {enabled: false}", "grafanaDashboard: {enabled: true}\nmetrics: {enabled: false}",
 	} {
 		var v values
 		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
