@@ -27,6 +27,7 @@ KUSTOMIZE := $(BIN)/kustomize
 CRD_REF_DOCS := $(BIN)/crd-ref-docs
 GOLANGCI_LINT := $(BIN)/golangci-lint
 PROMTOOL := $(BIN)/promtool
+PROMETHEUS := $(BIN)/prometheus
 HELM := $(BIN)/helm
 
 # These are written by `make generate manifests build-installer` and compared by `make verify`.
@@ -66,7 +67,7 @@ bench-go: ## Run the micro benchmarks, in the format that benchstat reads.
 		./internal/render
 
 .PHONY: test
-test: verify vet lint test-rules test-image test-chart test-go ## Run every check: generated files, vet, lint, alerts, image, chart, tests, coverage.
+test: verify vet lint test-rules test-dashboard test-image test-chart test-go ## Run every check: generated files, vet, lint, alerts, dashboard, image, chart, tests, coverage.
 	$(call heading,All is well)
 
 ##@ Development
@@ -133,6 +134,14 @@ lint-fix: $(GOLANGCI_LINT) ## Let golangci-lint fix what it can.
 test-rules: $(PROMTOOL) ## Test with promtool that every alert fires when it should, and only then.
 	$(call heading,Alerts (seconds))
 	cd hack/promtool; PROMTOOL=$(PROMTOOL) go test -count=1 ./...
+
+.PHONY: test-dashboard
+test-dashboard: build $(PROMETHEUS) ## Scrape the operator with Prometheus, and compare what the dashboard shows with what is true.
+	$(call heading,Control plane for the dashboard)
+	@hack/controlplane/ensure.sh
+	$(call heading,Dashboard (half a minute))
+	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
+		KUBEBUILDER_ASSETS="$$assets" PROMETHEUS=$(PROMETHEUS) go test -count=1 ./test/monitoring
 
 .PHONY: test-image
 test-image: ## Test the image builder: two equal builds, the lists of contents, a push to a registry.
@@ -286,9 +295,12 @@ $(KUSTOMIZE): hack/tools/go.mod hack/tools/go.sum
 $(GOLANGCI_LINT): hack/lint/go.mod hack/lint/go.sum
 	$(call build_tool,hack/lint,sigs.k8s.io/kube-api-linter/cmd/golangci-lint-kube-api-linter,1 to 3 min)
 
-# Rules need no service discovery, and without it promtool builds in half the time.
+# Neither needs service discovery here, and without it they build in half the time.
 $(PROMTOOL): hack/promtool/go.mod hack/promtool/go.sum
 	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool,2 to 4 min)
+
+$(PROMETHEUS): hack/promtool/go.mod hack/promtool/go.sum
+	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/prometheus,1 to 4 min)
 
 $(HELM): hack/chart/go.mod hack/chart/go.sum
 	$(call build_tool,hack/chart,helm.sh/helm/v4/cmd/helm,1 to 4 min)

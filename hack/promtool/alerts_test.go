@@ -1,7 +1,7 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Package promtool pins the version of promtool, and tests the alerts with it.
+// Package promtool pins the version of Prometheus and promtool, and tests the alerts with the latter.
 package promtool
 
 import (
