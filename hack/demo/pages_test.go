@@ -151,6 +151,8 @@ curl -d '{"username":"my-user","password":"third password","forms":["Standard"]}
 		"configmap/company-ca created"},
 	{"docs/how-to/private-ca-or-proxy.md", "kubectl -n jupico-operator-system set env", "",
 		"deployment.apps/jupico-operator-controller-manager env updated"},
+	{"docs/how-to/monitoring.md", "kubectl create clusterrolebinding", "kubectl create namespace monitoring",
+		"namespace/monitoring labeled"},
 	{"docs/how-to/gitops.md", "kubectl wait", `
 kubectl apply -f - <<EOF
 apiVersion: credentials.jupico.dev/v1alpha1
