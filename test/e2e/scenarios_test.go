@@ -180,7 +180,8 @@ var _ = Describe("Installed from dist/install.yaml", Ordered, func() {
 		Expect(scrape(ctx, "nobody", true)).To(HavePrefix("403\n"))
 		kubectl(ctx, "create", "clusterrolebinding", metricsBinding, "--clusterrole=jupico-operator-metrics-reader",
 			"--serviceaccount="+testNamespace+":scraper")
-		Expect(scrape(ctx, "scraper", true)).To(And(HavePrefix("200\n"), ContainSubstring("jupico_")))
+		Expect(scrape(ctx, "scraper", true)).To(And(HavePrefix("200\n"), ContainSubstring("jupico_"),
+			ContainSubstring("leader_election_master_status{"))) // the dashboard shows it
 	})
 
 	It("lets editors create resources, viewers read them, and others neither", func(ctx context.Context) {

@@ -35,7 +35,7 @@ type panel struct {
 
 // withoutData says why a panel shows nothing here.
 var withoutData = map[string]string{
-	"Leader": "leader election needs the namespace of a pod",
+	"Leader": "leader election needs the namespace of a pod; test/e2e sees its metric",
 }
 
 func TestTheDashboardShowsWhatIsTrueOfAFleetInTrouble(t *testing.T) {
