@@ -95,7 +95,9 @@ func (o *observer) record(object any) {
 		o.states[object.Name] = stateOf(object)
 		o.counts[stateOf(object)]++
 	case *corev1.Secret:
-		o.tokens[object.Name] = token{string(object.Data[v1alpha1.TargetKeyToken]), time.Now()}
+		if value := string(object.Data[v1alpha1.TargetKeyToken]); value != o.tokens[object.Name].value {
+			o.tokens[object.Name] = token{value, time.Now()}
+		}
 	}
 	o.tell()
 }

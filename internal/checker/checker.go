@@ -58,7 +58,7 @@ func New(allowed endpoint.AllowList, config jupico.Config, options Options) *Che
 }
 
 // Check checks one token, or says when to ask again: it never waits for a slot. Before that, an endpoint is sent a
-// random token: at first use, then every controlInterval, when its acceptances look different than before, and shortly
+// random token: at first use, then every controlInterval, when its acceptances look different from before, and shortly
 // before a token is delivered. The token itself is sent only if the endpoint refused the random one, as its acceptance
 // would prove nothing otherwise.
 func (c *Checker) Check(ctx context.Context, request check.Request) check.Answer {

@@ -6,6 +6,7 @@ package checker
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -39,6 +40,19 @@ func answerAll(status int, contentType string, body []byte) *http.HandlerFunc {
 		w.Header()["Content-Type"] = []string{contentType}
 		w.WriteHeader(status)
 		_, _ = w.Write(body)
+	})
+	return &handler
+}
+
+// acceptGood is a server that accepts goodToken with a body of a type.
+func acceptGood(contentType string) *http.HandlerFunc {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Basic "+goodToken {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", contentType)
+		_, _ = io.WriteString(w, "OK")
 	})
 	return &handler
 }
@@ -118,14 +132,7 @@ func TestAnAPIThatAnswersInANewWayIsBelievedAfterAControl(t *testing.T) {
 	f := start(t, api.wrap)
 	f.wantCheck(outcome.Accepted, "HTTP 200")
 	f.advance(time.Minute)
-	newWay := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Basic "+goodToken {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		_, _ = io.WriteString(w, "OK")
-	})
-	api.by.Store(&newWay)
+	api.by.Store(acceptGood("text/plain"))
 	f.wantCheck(outcome.Accepted, "HTTP 200")
 	f.advance(time.Minute)
 	api.by.Store(nil)
@@ -157,6 +164,16 @@ func TestAnAPIThatAnswersInTwoWaysNeedsTwoControls(t *testing.T) {
 	if n := controls.Load(); n != 2 {
 		t.Errorf("%d random tokens were sent", n)
 	}
+}
+
+func TestANewWayIsBelievedInOneRoundHoweverManyWait(t *testing.T) {
+	var api replaceable
+	f := start(t, api.wrap)
+	f.use(Options{QPS: 1, Burst: 2, Workers: 10})
+	f.wantCheck(outcome.Accepted, "HTTP 200")
+	f.advance(10 * time.Second)
+	api.by.Store(acceptGood("text/plain"))
+	f.wantCheck(outcome.Accepted, "HTTP 200")
 }
 
 func TestAnAcceptanceToBeDeliveredFollowsARefusal(t *testing.T) {
@@ -225,6 +242,44 @@ func TestACheckUnderWayServesADeliveryOnlyIfARefusalPrecededIt(t *testing.T) {
 	call <- accept
 	wantResult(t, (<-routine).Result, outcome.Accepted, "HTTP 200")
 	f.wantRequests(2, 0)
+}
+
+func TestAControlThatBeganBeforeAnEditDoesNotCountForIt(t *testing.T) {
+	hold := newHoldBack()
+	hold.all.Store(true)
+	f := start(t, hold.wrap)
+	f.begin(check.Request{})
+	control := <-hold.arrived
+	f.advance(time.Second)
+	edited := f.begin(check.Request{Token: someTokens(t, 1)[0], ForDelivery: true, Edited: f.clock.Now()})
+	control <- refuse
+	go func() { // from now on, something else accepts everybody
+		for {
+			select {
+			case answer := <-hold.arrived:
+				answer <- accept
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	if answer := <-edited; answer.Outcome != outcome.EndpointDoesNotAuthenticate {
+		t.Errorf("a wrong token has the answer %+v", answer)
+	}
+}
+
+func TestAnEndpointThatAnswersInEverNewWaysIsNotRemembered(t *testing.T) {
+	var api replaceable
+	f := start(t, api.wrap)
+	for i := range 5 * maxShapes {
+		api.by.Store(acceptGood(fmt.Sprintf("text/x-%d", i)))
+		f.wantCheck(outcome.Accepted, "HTTP 200")
+		f.advance(time.Minute)
+	}
+	shapes := f.checker.site(f.at.URL).find(f.at.CA, nil).control.acceptances.shapes
+	if len(shapes) > maxShapes {
+		t.Errorf("%d shapes are remembered", len(shapes))
+	}
 }
 
 func TestACheckUnderWayServesNoDeliveryOnceItsRefusalIsTooOld(t *testing.T) {

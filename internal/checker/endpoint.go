@@ -19,6 +19,8 @@ const (
 	controlInterval = time.Hour
 	// deliveryControlAge is how old such a refusal may be where an acceptance is to be delivered.
 	deliveryControlAge = 30 * time.Second
+	// maxShapes is in how many shapes an endpoint may accept before it has to prove all of them again.
+	maxShapes = 16
 )
 
 // endpointState is all that is known about one endpoint. The site's lock guards it.
@@ -34,17 +36,19 @@ type endpointState struct {
 // control is what is known about how an endpoint answers a random token. All who need a control at the same time share
 // one.
 type control struct {
-	passedAt    time.Time // when a random token was refused. Zero: no acceptance proves anything before one is
-	isFailed    bool      // the last random token was accepted
-	call        *call     // the control under way
+	// refusedAt is when the last control began whose random token was refused. Zero: no acceptance proves anything before
+	// another one is.
+	refusedAt   time.Time
+	isFailed    bool  // the last random token was accepted
+	call        *call // the control under way
 	acceptances *acceptances
 }
 
-// acceptances are what is known of those since a control. What accepts in another way may be something else than the
-// API: it is believed after a control of its own.
+// acceptances records in which shapes the endpoint has accepted since a control passed. A new shape needs a control of
+// its own, because something else may be answering.
 type acceptances struct {
 	shapes map[outcome.Shape]bool
-	isOpen bool // the next acceptance may have a shape that was not seen before
+	isOpen bool // the next acceptance may have a new shape
 }
 
 // caller is a request on its way to an answer.
@@ -54,15 +58,17 @@ type caller struct {
 	id       identity // of the token
 	username identity // zero when the token is no login's, or when the caller does not know
 	queue    string   // in which the caller waits for a slot
+	// isRepeat: the caller's own check was accepted in a new shape, so it is sent again after another control.
+	isRepeat bool
 }
 
-// isControlled reports whether the refusal of a random token at that time counts for the caller's check. An edit that
-// is to be delivered needs one since then, as the endpoint may have been replaced together with it.
-func (c *caller) isControlled(passedAt, now time.Time) bool {
+// isControlled reports whether a control that began at that time counts for the caller's check. An edit that is to be
+// delivered needs one that began after it, as the endpoint may have been replaced before.
+func (c *caller) isControlled(refusedAt, now time.Time) bool {
 	if c.ForDelivery {
-		return now.Sub(passedAt) < deliveryControlAge && !passedAt.Before(c.Edited)
+		return now.Sub(refusedAt) < deliveryControlAge && !refusedAt.Before(c.Edited)
 	}
-	return now.Sub(passedAt) < controlInterval
+	return now.Sub(refusedAt) < controlInterval
 }
 
 // isServedBy reports whether a call of the same token that is under way, if there is one, is as good as another.
@@ -85,7 +91,7 @@ type call struct {
 // reply is what came of a call.
 type reply struct {
 	began time.Time
-	// controlledAt is when, before that, the last control passed.
+	// controlledAt is when, before that, the last control began that passed.
 	controlledAt time.Time
 	// result has no Outcome when the sender gave up, or when the answer proves nothing before another control. It is set
 	// before the call is done.
@@ -104,6 +110,7 @@ func (e *endpointState) check(ctx context.Context, c *caller) check.Answer {
 		if ok && (answer.Outcome.Class() != outcome.Rejection || !answer.Began.Before(c.Edited)) {
 			return answer
 		}
+		c.isRepeat = c.isRepeat || !ok && running.sender == c && running.token != nil
 	}
 }
 
@@ -134,7 +141,7 @@ func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 		return nil, e.shared(last, now)
 	}
 	switch {
-	case c.isControlled(e.control.passedAt, now) && !e.pause.needsControl():
+	case c.isControlled(e.control.refusedAt, now) && !e.pause.needsControl():
 		return e.begin(&call{sender: c, secret: c.Token, token: token}, now)
 	case e.control.call != nil:
 		return e.join(c, e.control.call, now)
@@ -162,17 +169,18 @@ func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, ch
 }
 
 // begin registers a call, if there are a slot and a place for it. An urgent caller takes a slot on credit, so that it
-// is missing later. So does a control, whose check should follow in the same round, unless one is missing already.
+// is missing later. So do a check that is repeated after another control and, unless a slot is missing already, a
+// control: its check should follow in the same round.
 func (e *endpointState) begin(fresh *call, now time.Time) (*call, check.Answer) {
 	isControl := fresh.token == nil
-	isOnCredit := isControl && e.bucket.hasPlace() && e.bucket.limiter.TokensAt(now) >= 0
-	if fresh.sender.Urgent || isOnCredit {
+	isOnCredit := isControl && e.bucket.limiter.TokensAt(now) >= 0 || !isControl && fresh.sender.isRepeat
+	if fresh.sender.Urgent || isOnCredit && e.bucket.hasPlace() {
 		e.bucket.limiter.ReserveN(now, 1)
 	} else if retryAt, ok := e.bucket.take(fresh.sender.id, fresh.sender.queue, now); !ok {
 		return nil, check.Answer{RetryAt: retryAt}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})
-	fresh.controlledAt, fresh.acceptances = e.control.passedAt, e.control.acceptances
+	fresh.controlledAt, fresh.acceptances = e.control.refusedAt, e.control.acceptances
 	e.bucket.enter(now)
 	if e.pause.length > 0 {
 		e.pause.halfOpen = fresh
@@ -245,8 +253,8 @@ func (e *endpointState) finish(c *call) {
 	}
 	if c.token != nil && c.result.Outcome.Class() == outcome.Acceptance && !e.control.proves(c) {
 		c.result = outcome.Result{} // the check is repeated, after another control if there was none meanwhile
-		if c.controlledAt.Equal(e.control.passedAt) {
-			e.control.passedAt = time.Time{}
+		if c.controlledAt.Equal(e.control.refusedAt) {
+			e.control.refusedAt = time.Time{}
 		}
 	}
 	if c.token != nil {
@@ -269,10 +277,11 @@ func (c *control) end(ended *call, now time.Time) {
 		ended.result.Outcome = outcome.EndpointDoesNotAuthenticate
 	case outcome.Rejection:
 		known := &acceptances{shapes: map[outcome.Shape]bool{}, isOpen: true}
-		if c.acceptances != nil && c.passedAt.IsZero() { // the control was for the sake of another shape
+		isForShape := c.acceptances != nil && c.refusedAt.IsZero()
+		if isForShape && len(c.acceptances.shapes) < maxShapes {
 			known.shapes = maps.Clone(c.acceptances.shapes)
 		}
-		*c = control{passedAt: now, acceptances: known}
+		*c = control{refusedAt: ended.began, acceptances: known}
 	case outcome.NoEvidence, outcome.Transient:
 	}
 }
@@ -280,7 +289,7 @@ func (c *control) end(ended *call, now time.Time) {
 // proves reports whether an acceptance proves anything: it is the first since a random token was refused a moment ago, or
 // the endpoint has accepted in the same way since then. It notes in which ways the endpoint accepts.
 func (c *control) proves(accepted *call) bool {
-	if c.passedAt.IsZero() {
+	if c.refusedAt.IsZero() {
 		return false
 	}
 	known, shape := accepted.acceptances, accepted.result.Shape

@@ -61,7 +61,7 @@ func (c *Checker) measure() map[sample]float64 {
 		authenticates, mass := sample{authenticatesGauge, s.label}, sample{massRejectionGauge, s.label}
 		for _, e := range s.endpoints {
 			values[mass] = max(values[mass], bit(e.tokens.mass.isOn(now)))
-			if _, isKnown := values[authenticates]; e.control.isFailed || !isKnown && !e.control.passedAt.IsZero() {
+			if _, isKnown := values[authenticates]; e.control.isFailed || !isKnown && !e.control.refusedAt.IsZero() {
 				values[authenticates] = bit(!e.control.isFailed)
 			}
 		}

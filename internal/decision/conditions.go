@@ -202,13 +202,23 @@ func (s *view) credentialAccepted() condition {
 		return condition{metav1.ConditionTrue, s.subject.Reason, s.acceptedAtMessage(), settled}
 	case s.subject.Verdict == v1alpha1.VerdictRejected:
 		return condition{metav1.ConditionFalse, s.rejectionReason(), s.rejectedMessage(), settled}
-	default:
-		reason := cmp.Or(s.source.Problem, s.unproven().reason)
-		if s.Resource.Spec.Suspend {
-			reason = v1alpha1.ReasonSuspended
-		}
+	case s.Resource.Spec.Suspend:
+		reason := v1alpha1.ReasonSuspended
 		return condition{metav1.ConditionUnknown, reason, s.notKnownMessage(reason), settled}
+	case s.source.Problem != "":
+		return s.notKnown(s.source.Problem, s.sourceMessage())
+	default:
+		unproven := s.unproven()
+		return s.notKnown(unproven.reason, unproven.message)
 	}
+}
+
+// notKnown is about a credential that is neither accepted nor rejected. Mostly Ready says why.
+func (s *view) notKnown(reason, why string) condition {
+	if s.target.Problem == "" {
+		why = s.notKnownMessage(reason)
+	}
+	return condition{metav1.ConditionUnknown, reason, why, settled}
 }
 
 func (s *view) secretSynced() condition {

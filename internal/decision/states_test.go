@@ -514,6 +514,17 @@ func unreadableCA(w *world) decision.CA {
 }
 
 // fight writes one wrong password after another, and nobody waits.
+func TestWhatIsWrongWithTheSourceIsSaidBesideAConflict(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.targets[targetName] = &secret{uid: "t", version: "1"}
+	w.deleteSource()
+	w.expectReady("False/TargetConflict")
+	if got := w.message(v1alpha1.ConditionCredentialAccepted); !strings.Contains(got, `Secret "jupico-login" does not exist`) {
+		t.Errorf("CredentialAccepted says %q", got)
+	}
+}
+
 func (w *world) fight(edits int) {
 	for n := range edits {
 		w.writeSource(fmt.Sprint("wrong ", n))
