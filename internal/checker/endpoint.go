@@ -260,7 +260,7 @@ func (e *endpointState) finish(c *call) {
 	if c.token != nil {
 		e.tokens.end(c, now)
 	} else {
-		e.control.end(c, now)
+		e.control.end(c)
 	}
 	if e.pause.end(c, now) {
 		e.bucket.clear() // all who wait get an answer without a slot
@@ -269,7 +269,7 @@ func (e *endpointState) finish(c *call) {
 
 // end records the result of a control. When the random token was accepted, the outcome stands for the checks that are
 // not made because of this.
-func (c *control) end(ended *call, now time.Time) {
+func (c *control) end(ended *call) {
 	c.call = nil
 	switch ended.result.Outcome.Class() {
 	case outcome.Acceptance:
@@ -286,8 +286,8 @@ func (c *control) end(ended *call, now time.Time) {
 	}
 }
 
-// proves reports whether an acceptance proves anything: it is the first since a random token was refused a moment ago, or
-// the endpoint has accepted in the same way since then. It notes in which ways the endpoint accepts.
+// proves reports whether an acceptance proves anything: since a random token was refused, the endpoint has accepted in
+// this shape before, or this is the first new shape, a moment later. It notes the shapes.
 func (c *control) proves(accepted *call) bool {
 	if c.refusedAt.IsZero() {
 		return false
