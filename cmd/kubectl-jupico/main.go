@@ -1,8 +1,8 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command kubectl-jupico is a plugin of kubectl that says how JupicoCredentials are, has them checked, and rotates
-// them. It works with the rights of its user, and never prints a secret.
+// Command kubectl-jupico is a plugin of kubectl that shows the state of JupicoCredentials, has them checked now, and
+// rotates them. It works with the rights of its user, and never prints a secret.
 package main
 
 import (
@@ -66,9 +66,9 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 	c := &cli{IOStreams: streams, config: genericclioptions.NewConfigFlags(true)}
 	root := &cobra.Command{
 		Use:   "kubectl-jupico",
-		Short: "See how JupicoCredentials are, have them checked, and rotate them",
-		Long: "See how JupicoCredentials are, have them checked, and rotate them. The commands work with your own " +
-			"rights, and never print a secret.",
+		Short: "Show the state of JupicoCredentials, have them checked now, and rotate them",
+		Long: "Show the state of JupicoCredentials, have them checked now, and rotate them. The commands work with your " +
+			"own rights, and never print a secret.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl jupico"},
 		Version:       version,
 		SilenceErrors: true,

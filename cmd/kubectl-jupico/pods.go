@@ -15,6 +15,10 @@ import (
 	"k8s.io/utils/ptr"
 )
 
+// startMargin is how soon after a write a container may start and still have read what was there before: times are
+// whole seconds, and a kubelet reads the Secret a little before the container starts.
+const startMargin = 5 * time.Second
+
 // workload is what pods belong to that use a target.
 type workload struct {
 	name string // such as deployment/checkout
@@ -23,7 +27,8 @@ type workload struct {
 	restart int
 	// follows: all pods read the target as files of a volume, which change with it.
 	follows bool
-	waiting int // pods that have not started yet
+	mounts  bool // some pod does
+	waiting int  // pods that have not started yet
 }
 
 // String says in a line whether the workload has the token that was delivered last.
@@ -56,12 +61,12 @@ func findWorkloads(pods []corev1.Pod, secret string, written time.Time) []worklo
 			found[name] = w
 		}
 		w.pods++
-		w.follows = w.follows && len(once) == 0
-		switch started := startOf(pod, once); {
+		w.follows, w.mounts = w.follows && len(once) == 0, w.mounts || mounted
+		switch {
+		case hasOld(pod, once, written):
+			w.restart++
 		case pod.Status.Phase == corev1.PodPending:
 			w.waiting++
-		case len(once) > 0 && started.Before(written):
-			w.restart++
 		}
 	}
 	var workloads []workload
@@ -114,23 +119,22 @@ func isInEnvironment(c *corev1.Container, secret string) bool {
 	})
 }
 
-// startOf is when the first of these containers started, or the pod where that is not known.
-func startOf(pod *corev1.Pod, containers []string) time.Time {
+// hasOld reports whether one of the containers that read a Secret once may have done so before it was last written. If
+// none of them is running, the start of the pod counts. A pod is Pending until all its containers have started.
+func hasOld(pod *corev1.Pod, once []string, written time.Time) bool {
 	started := ptr.Deref(pod.Status.StartTime, metav1.Time{}).Time
-	var first time.Time
+	isRunning := false
 	for _, status := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses) {
 		running := status.State.Running
-		if running == nil || !slices.Contains(containers, status.Name) {
+		if running == nil || !slices.Contains(once, status.Name) {
 			continue
 		}
-		if first.IsZero() || running.StartedAt.Time.Before(first) {
-			first = running.StartedAt.Time
+		if !isRunning || running.StartedAt.Time.Before(started) {
+			started, isRunning = running.StartedAt.Time, true
 		}
 	}
-	if first.IsZero() {
-		return started
-	}
-	return first
+	return len(once) > 0 && (isRunning || pod.Status.Phase != corev1.PodPending) &&
+		started.Before(written.Add(startMargin))
 }
 
 // ownerOf names what a pod belongs to. A ReplicaSet is named as the Deployment that made it.

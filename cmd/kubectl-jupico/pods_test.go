@@ -88,6 +88,18 @@ func TestAWorkloadHasTheNewTokenOrHasToBeRestarted(t *testing.T) {
 			"pod/app: started after it was last written, and has to be restarted after the next rotation."},
 		{"a container that was restarted has it", []corev1.Pod{pod(before, readsEnvironment("target"), restartedAt(after))},
 			"pod/app: started after it was last written, and has to be restarted after the next rotation."},
+		{"a container that started right after the write may have read what was there before", []corev1.Pod{
+			pod(before, readsEnvironment("target"), restartedAt(written.Add(startMargin-time.Second))),
+		}, "pod/app: 1 of 1 pods still have the old token: restart them."},
+		{"a container that started somewhat later has it", []corev1.Pod{
+			pod(before, readsEnvironment("target"), restartedAt(written.Add(startMargin))),
+		}, "pod/app: started after it was last written, and has to be restarted after the next rotation."},
+		{"a container may run before the whole pod does", []corev1.Pod{
+			pod(before, readsEnvironment("target"), restartedAt(before), phase(corev1.PodPending)),
+		}, "pod/app: 1 of 1 pods still have the old token: restart them."},
+		{"a container that does not run yet has read nothing", []corev1.Pod{
+			pod(before, readsEnvironment("target"), phase(corev1.PodPending)),
+		}, "pod/app: 1 of 1 pods have not started yet."},
 		{"pods of a deployment are counted together", []corev1.Pod{
 			pod(before, readsEnvironment("target"), ofDeployment), pod(after, readsEnvironment("target"), ofDeployment),
 			pod(before, readsEnvironment("target"), ofDeployment),
@@ -108,5 +120,18 @@ func TestAWorkloadHasTheNewTokenOrHasToBeRestarted(t *testing.T) {
 				t.Errorf("got %q, want %q", got, row.want)
 			}
 		})
+	}
+}
+
+func TestAWorkloadMountsTheSecretIfAnyOfItsPodsDoes(t *testing.T) {
+	after := written.Add(time.Minute)
+	reader, mounter := pod(after, readsEnvironment("target"), ofDeployment), pod(after, mounts(""), ofDeployment)
+	for _, pods := range [][]corev1.Pod{{reader, mounter}, {mounter, reader}} {
+		if got := findWorkloads(pods, "target", written); len(got) != 1 || !got[0].mounts || got[0].follows {
+			t.Errorf("got %+v, want one workload that mounts the Secret, though not all its pods follow it", got)
+		}
+	}
+	if got := findWorkloads([]corev1.Pod{reader}, "target", written); len(got) != 1 || got[0].mounts {
+		t.Errorf("got %+v, want one workload that does not mount the Secret", got)
 	}
 }

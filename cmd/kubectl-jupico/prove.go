@@ -62,6 +62,7 @@ func (c *cli) newProveCommand() *cobra.Command {
 	command.MarkFlagsOneRequired("secret", "filename")
 	command.MarkFlagsMutuallyExclusive("secret", "filename")
 	command.MarkFlagsOneRequired("environment", "endpoint")
+	command.MarkFlagsMutuallyExclusive("environment", "endpoint")
 	return command
 }
 

@@ -84,6 +84,8 @@ func TestWhatCannotBeProvenIsSaid(t *testing.T) {
 		{"an endpoint without TLS", login, []string{"--endpoint=http://a.example"}, "--endpoint: "},
 		{"no Secret", "pass word", []string{at}, "the file has to hold one Secret"},
 		{"a Secret without a login", key, []string{at}, `the Secret has no key "username"; for an API key, name its key`},
+		{"two places", login, []string{at, "--endpoint=https://a.example"},
+			"[environment endpoint] are set none of the others can be"},
 		{"no place", login, nil, "at least one of the flags in the group [environment endpoint] is required"},
 	} {
 		_, err := runWith(t, row.input, append([]string{"prove", "-f", "-"}, row.args...)...)

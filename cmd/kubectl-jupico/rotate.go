@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,9 @@ import (
 // mountDelay is the longest that a kubelet takes to look at the volumes of a pod again.
 const mountDelay = 90 * time.Second
 
+// clockAllowance is how far the clock of the user may be ahead of that of the operator.
+const clockAllowance = time.Minute
+
 // rotator carries out a rotation.
 type rotator struct {
 	*cli
@@ -31,10 +35,12 @@ type rotator struct {
 
 	cluster  client.Client
 	resource *v1alpha1.JupicoCredential // as it was read last
-	timeout  time.Duration
-	isAgreed bool
-	dryRun   string // client, or nothing
-	output   string // of a dry run
+	// delivered is when this run saw the new token arrive in the target. It is zero if the target held it before.
+	delivered time.Time
+	timeout   time.Duration
+	isAgreed  bool
+	dryRun    string // client, or nothing
+	output    string // of a dry run
 }
 
 func (c *cli) newRotateCommand() *cobra.Command {
@@ -45,6 +51,10 @@ func (c *cli) newRotateCommand() *cobra.Command {
 		Long: "Replace the credential by that of another Secret, without a rejected call. It becomes the standby, is " +
 			"proven, and then becomes the active one. You revoke the old credential when the command says so, and run it " +
 			"again to remove the old entry. If it is stopped, run it again: it goes on from where the resource is.\n\n" +
+			"The new Secret must be of the same kind as the old one, a login or an API key, and have the same keys. Only that " +
+			"of an API key may differ: name it with --key. From a login to an API key, change the entries by hand.\n\n" +
+			"If there is a standby already, put the new credential into the Secret of the one that you replace; or rotate to " +
+			"the standby's Secret, and add a new standby afterwards.\n\n" +
 			"The exit code is 0 if all was done that could be, 2 if the new credential cannot be used, 3 if the command has " +
 			"to be run again before you revoke anything, and 1 after an error.",
 		Example: "  kubectl jupico rotate payments --to-secret jupico-login-2 -n shop\n" +
@@ -77,7 +87,7 @@ func (r *rotator) run(ctx context.Context) error {
 	}
 	r.cluster, r.resource = cluster, &v1alpha1.JupicoCredential{}
 	r.resource.Namespace, r.resource.Name = namespace, r.name
-	if err := r.read(ctx); err != nil {
+	if err := reread(ctx, cluster, r.resource); err != nil {
 		return err
 	}
 	next, entry, err := r.next(r.resource)
@@ -98,15 +108,13 @@ func (r *rotator) run(ctx context.Context) error {
 	}
 	if next != stepAdd {
 		// Since the last check, the new Secret may have been corrected, or the old credential revoked.
-		r.printf("Having the credentials checked now ...\n")
+		r.printf("Checking the credentials now ...\n")
 		if err := r.orLater(ctx, haveChecked(ctx, cluster, r.resource, r.timeout)); err != nil {
 			return err
 		}
 	}
 	return r.goOn(ctx)
 }
-
-func (r *rotator) read(ctx context.Context) error { return reread(ctx, r.cluster, r.resource) }
 
 // agree asks the user, once, before anything is changed.
 func (r *rotator) agree(ctx context.Context) error {
@@ -136,7 +144,7 @@ func (r *rotator) agree(ctx context.Context) error {
 // goOn makes one step after the other. Before each, the resource is read again.
 func (r *rotator) goOn(ctx context.Context) error {
 	for made := map[step]bool{}; ; {
-		if err := r.read(ctx); err != nil {
+		if err := reread(ctx, r.cluster, r.resource); err != nil {
 			return err
 		}
 		next, entry, err := r.next(r.resource)
@@ -172,13 +180,15 @@ func (r *rotator) carryOut(ctx context.Context, s step, entry, old v1alpha1.Cred
 				"-p '[{\"op\":\"remove\",\"path\":\"/spec/credentials/1\"}]'", old.Name, r.secret, r.name, r.resource.Namespace),
 			r.isBeyond(s))
 	case stepDeliver:
-		return false, r.await(ctx, entry, fmt.Sprintf("Secret %s holds the new token", r.resource.Spec.Target.Name),
+		err := r.await(ctx, entry, fmt.Sprintf("Secret %s holds the new token", r.resource.Spec.Target.Name),
 			r.correct(), r.isBeyond(s))
+		r.delivered = time.Now()
+		return false, err
 	case stepPods:
 		isSafe, err := r.awaitPods(ctx, entry)
 		if isSafe {
-			r.printf("You may now revoke the credential of Secret %s at Jupico.\n"+
-				"After that, run the command again: it removes entry %q.\n", old.SecretName(), old.Name)
+			r.printf("You may now revoke the credential of %s at Jupico.\n"+
+				"After that, run the command again: it removes entry %q.\n", whereabouts(old, entry), old.Name)
 		}
 		return isSafe, err
 	default:
@@ -228,7 +238,7 @@ func (r *rotator) await(
 	r.printf("Waiting until %s ...\n", what)
 	said := ""
 	err := poll(ctx, r.timeout, func() (bool, error) {
-		if err := r.read(ctx); err != nil || isSo() {
+		if err := reread(ctx, r.cluster, r.resource); err != nil || isSo() {
 			return true, err
 		}
 		if problem := r.problem(r.resource, entry.Name); problem != "" {
@@ -236,7 +246,8 @@ func (r *rotator) await(
 			return false, exitError(exitRejected)
 		}
 		record := recordOf(r.resource, entry.Name)
-		if record.Verdict == v1alpha1.VerdictUnknown && record.Reason != v1alpha1.ReasonChecking && record.Reason != said {
+		if record.Verdict == v1alpha1.VerdictUnknown && !slices.Contains(
+			[]string{"", v1alpha1.ReasonChecking, said}, record.Reason) {
 			said = record.Reason
 			r.printf("  %s: it is tried again\n", said)
 		}
@@ -264,23 +275,31 @@ func (r *rotator) awaitPods(ctx context.Context, entry v1alpha1.Credential) (isS
 	}
 	workloads, err := r.printPods(ctx, r.cluster, r.resource)
 	if err != nil {
-		r.printf("Make sure that the pods have the new token before you revoke the old one.\n")
+		r.printf("Make sure that the pods have the new token before you revoke the old one.\n" +
+			"Once they have it, revoke the old credential and run the command again.\n")
 		return false, exitError(exitUnknown)
 	}
-	follows, restarts := false, false
+	mounts, restarts := false, false
 	for _, w := range workloads {
-		follows, restarts = follows || w.follows, restarts || w.restart > 0
+		mounts, restarts = mounts || w.mounts, restarts || w.restart > 0
 	}
-	have := func() bool { return time.Since(writtenAt(r.resource)) >= mountDelay }
 	switch {
 	case restarts:
 		r.printf("Restart these pods, and run the command again. Revoke nothing yet.\n")
 		return false, exitError(exitUnknown)
-	case follows && !have():
+	case mounts && !r.haveFollowed():
 		beyond := r.isBeyond(stepPods)
 		return false, r.await(ctx, entry, "the pods that mount it see the new token", r.correct(),
-			func() bool { return beyond() || have() })
+			func() bool { return beyond() || r.haveFollowed() })
 	default:
 		return true, nil
 	}
+}
+
+// haveFollowed reports whether all pods that mount the target have had the time to see the new token.
+func (r *rotator) haveFollowed() bool {
+	if r.delivered.IsZero() {
+		return time.Since(writtenAt(r.resource)) >= mountDelay+clockAllowance
+	}
+	return time.Since(r.delivered) >= mountDelay
 }

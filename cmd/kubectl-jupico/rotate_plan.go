@@ -41,14 +41,12 @@ type rotation struct {
 
 // next returns the step that comes next, and the entry of the new Secret as it is or will be.
 func (r *rotation) next(resource *v1alpha1.JupicoCredential) (step, v1alpha1.Credential, error) {
+	if err := r.obstacle(resource); err != nil {
+		return 0, v1alpha1.Credential{}, err
+	}
 	entries := resource.Spec.Credentials
 	i := slices.IndexFunc(entries, r.isNew)
 	switch {
-	case resource.Spec.Suspend:
-		return 0, v1alpha1.Credential{}, errSuspended(r.name)
-	case i < 0 && len(entries) > 1:
-		return 0, v1alpha1.Credential{}, fmt.Errorf("%s has a standby already, entry %q of Secret %s: remove that first, or "+
-			"rotate to that Secret", r.name, entries[1].Name, entries[1].SecretName())
 	case i < 0:
 		entry, err := r.newEntry(entries[0])
 		return stepAdd, entry, err
@@ -67,10 +65,28 @@ func (r *rotation) next(resource *v1alpha1.JupicoCredential) (step, v1alpha1.Cre
 	}
 }
 
+// obstacle says why the next step cannot be made, if so.
+func (r *rotation) obstacle(resource *v1alpha1.JupicoCredential) error {
+	entries := resource.Spec.Credentials
+	switch {
+	case resource.Spec.Suspend:
+		return errSuspended(r.name)
+	case len(entries) == 1:
+		return nil
+	case !slices.ContainsFunc(entries, r.isNew):
+		return fmt.Errorf("%s has a standby already, entry %q of Secret %s: remove that first, or rotate to that Secret",
+			r.name, entries[1].Name, entries[1].SecretName())
+	case r.key == "" && r.isNew(entries[0]) && r.isNew(entries[1]):
+		return fmt.Errorf("entries %q and %q both use Secret %s: name the key of the new one with --key",
+			entries[0].Name, entries[1].Name, r.secret)
+	default:
+		return nil
+	}
+}
+
 // isNew reports whether an entry is read from the new Secret.
 func (r *rotation) isNew(entry v1alpha1.Credential) bool {
-	return entry.SecretName() == r.secret && (r.key == "" || entry.APIKeySecretRef != nil &&
-		cmp.Or(entry.APIKeySecretRef.Key, v1alpha1.DefaultAPIKeyKey) == r.key)
+	return entry.SecretName() == r.secret && (r.key == "" || entry.APIKeySecretRef != nil && keyOf(entry) == r.key)
 }
 
 // newEntry is like the present one, but for the Secret and its name.
@@ -113,6 +129,23 @@ func oldEntry(resource *v1alpha1.JupicoCredential, entry v1alpha1.Credential) v1
 		}
 	}
 	return v1alpha1.Credential{}
+}
+
+// whereabouts says which Secret an entry is read from and, if the other is read from it too, which of the two it is.
+func whereabouts(entry, other v1alpha1.Credential) string {
+	switch {
+	case entry.SecretName() != other.SecretName():
+		return "Secret " + entry.SecretName()
+	case entry.APIKeySecretRef == nil:
+		return fmt.Sprintf("entry %q (Secret %s)", entry.Name, entry.SecretName())
+	default:
+		return fmt.Sprintf("entry %q (Secret %s, key %s)", entry.Name, entry.SecretName(), keyOf(entry))
+	}
+}
+
+// keyOf is the key of the Secret that holds an API key.
+func keyOf(entry v1alpha1.Credential) string {
+	return cmp.Or(entry.APIKeySecretRef.Key, v1alpha1.DefaultAPIKeyKey)
 }
 
 // recordOf is what the operator knows about an entry of the present spec.
@@ -170,8 +203,8 @@ func (r *rotation) problem(resource *v1alpha1.JupicoCredential, entry string) st
 func plan(resource *v1alpha1.JupicoCredential, entry v1alpha1.Credential, next step) string {
 	var b strings.Builder
 	old := oldEntry(resource, entry)
-	fmt.Fprintf(&b, "Rotation of %s/%s from Secret %s to Secret %s:\n", resource.Namespace, resource.Name,
-		old.SecretName(), entry.SecretName())
+	fmt.Fprintf(&b, "Rotation of %s/%s from %s to %s:\n", resource.Namespace, resource.Name,
+		whereabouts(old, entry), whereabouts(entry, old))
 	for i, text := range []string{
 		fmt.Sprintf("Add Secret %s as the standby, entry %q.", entry.SecretName(), entry.Name),
 		"Wait until Jupico accepts what is in it.",
@@ -185,6 +218,12 @@ func plan(resource *v1alpha1.JupicoCredential, entry v1alpha1.Credential, next s
 			mark = "done"
 		}
 		fmt.Fprintf(&b, "  %s  %d. %s\n", mark, i+1, text)
+	}
+	switch {
+	case next == stepDeliver:
+		fmt.Fprintf(&b, "%q is the first entry already. This retires entry %q.\n", entry.Name, old.Name)
+	case next > stepDeliver:
+		fmt.Fprintf(&b, "%q is active already. This retires entry %q.\n", entry.Name, old.Name)
 	}
 	if tool := managerOf(resource); tool != "" {
 		fmt.Fprintf(&b, "%s manages this resource, and may undo each step. To make the changes where it reads them, see\n"+
@@ -214,6 +253,7 @@ func managerOf(resource *v1alpha1.JupicoCredential) string {
 
 // manifests are the resource after each change that is still to come, for those who keep it in Git.
 func manifests(resource *v1alpha1.JupicoCredential, entry v1alpha1.Credential, next step) (string, error) {
+	const leftOut = "# Labels and annotations are left out: copy spec.credentials into your manifest.\n"
 	old := oldEntry(resource, entry)
 	wait := fmt.Sprintf("jcred/%s -n %s --for=", resource.Name, resource.Namespace)
 	var documents []string
@@ -240,7 +280,7 @@ func manifests(resource *v1alpha1.JupicoCredential, entry v1alpha1.Credential, n
 		if err != nil {
 			return "", err
 		}
-		documents = append(documents, change.comment+string(text))
+		documents = append(documents, change.comment+leftOut+string(text))
 	}
 	return strings.Join(documents, "---\n"), nil
 }

@@ -6,6 +6,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
@@ -134,12 +135,75 @@ func TestARotationThatCannotBeginSaysWhy(t *testing.T) {
 	}{
 		{"another standby", rotating(loginEntry("main", "old"), loginEntry("spare", "other")), rotation{secret: "new"},
 			`payments has a standby already, entry "spare" of Secret other: remove that first`},
+		{"two keys of one Secret", rotating(keyEntry("a", "new", "k1"), keyEntry("b", "new", "k2")), rotation{secret: "new"},
+			`entries "a" and "b" both use Secret new: name the key of the new one with --key`},
 		{"--key for a login", rotating(loginEntry("main", "old")), rotation{secret: "new", key: "k"},
 			"--key is for an API key, and payments uses a login"},
 	} {
 		row.r.name = "payments"
 		if _, _, err := row.r.next(row.resource); err == nil || !strings.Contains(err.Error(), row.want) {
 			t.Errorf("%s: got %v, want %q", row.sentence, err, row.want)
+		}
+	}
+}
+
+func TestThePlanTellsTwoKeysOfOneSecretApart(t *testing.T) {
+	resource := rotating(keyEntry("main", "jupico-keys", "k1"), keyEntry("next", "jupico-keys", ""))
+	r := rotation{secret: "jupico-keys", key: "apiKey"}
+	next, entry, err := r.next(resource)
+	if err != nil || next != stepSwap {
+		t.Fatalf("got step %d and %v, want %d", next, err, stepSwap)
+	}
+	const want = `from entry "main" (Secret jupico-keys, key k1) to entry "next" (Secret jupico-keys, key apiKey):`
+	if got := plan(resource, entry, next); !strings.Contains(got, want) {
+		t.Errorf("got\n%swant %q", got, want)
+	}
+}
+
+func TestThePlanSaysWhichEntryIsRetiredByARotationToTheFirst(t *testing.T) {
+	isOfOld := func(r *v1alpha1.JupicoCredential) { r.Status.Deployed.Credential = "key-b" }
+	for _, row := range []struct {
+		secret, want string
+		change       func(*v1alpha1.JupicoCredential)
+	}{
+		{"a", `"key-a" is active already. This retires entry "key-b".`, func(*v1alpha1.JupicoCredential) {}},
+		{"a", `"key-a" is the first entry already. This retires entry "key-b".`, isOfOld},
+		{"b", "", func(*v1alpha1.JupicoCredential) {}},
+	} {
+		resource := rotating(keyEntry("key-a", "a", ""), keyEntry("key-b", "b", ""))
+		row.change(resource)
+		r := rotation{secret: row.secret}
+		next, entry, err := r.next(resource)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := plan(resource, entry, next); !strings.Contains(got, row.want) ||
+			strings.Contains(got, "retires") != (row.want != "") {
+			t.Errorf("a rotation to Secret %s: got\n%swant %q", row.secret, got, row.want)
+		}
+	}
+}
+
+func TestPodsHaveFollowedEvenIfTheClockIsWrong(t *testing.T) {
+	for _, row := range []struct {
+		sentence       string
+		seen, recorded time.Duration // ago; not seen: 0
+		want           bool
+	}{
+		{"seen just now, whatever the record says", time.Second, time.Hour, false},
+		{"seen long enough ago, whatever the record says", mountDelay, -time.Hour, true},
+		{"recorded long enough ago, if both clocks agree", 0, mountDelay, false},
+		{"recorded long enough ago, if they do not", 0, mountDelay + clockAllowance, true},
+	} {
+		r := &rotator{resource: rotating(loginEntry("main", "old"))}
+		r.resource.Status.Target = &v1alpha1.TargetStatus{
+			UpdatedTime: &metav1.Time{Time: time.Now().Add(-row.recorded)},
+		}
+		if row.seen > 0 {
+			r.delivered = time.Now().Add(-row.seen)
+		}
+		if got := r.haveFollowed(); got != row.want {
+			t.Errorf("%s: got %t, want %t", row.sentence, got, row.want)
 		}
 	}
 }

@@ -28,7 +28,7 @@ func (c *cli) newStatusCommand() *cobra.Command {
 	everywhere := false
 	command := &cobra.Command{
 		Use:   "status [NAME]",
-		Short: "Show all JupicoCredentials, or the story of one from its source to the pods",
+		Short: "Show all JupicoCredentials, or one in detail: its sources, its target and its pods",
 		Example: "  kubectl jupico status -A\n" +
 			"  kubectl jupico status payments -n shop",
 		Args: cobra.MaximumNArgs(1),
@@ -104,7 +104,7 @@ func readyOf(r *v1alpha1.JupicoCredential) metav1.Condition {
 	}
 }
 
-// showOne tells the story of a resource, from its sources to the pods.
+// showOne shows one resource in detail: its sources, its target and its pods.
 func (c *cli) showOne(ctx context.Context, cluster client.Client, key client.ObjectKey) error {
 	r := &v1alpha1.JupicoCredential{}
 	if err := cluster.Get(ctx, key, r); err != nil {

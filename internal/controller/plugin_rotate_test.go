@@ -11,6 +11,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -217,16 +218,60 @@ var _ = Describe("The plugin's rotation", Ordered, func() {
 		Expect(s.entryNames()).To(Equal("fresh"))
 	})
 
-	It("does not wait for pods that have had the time to see the new token", func() {
-		setClockBack(2 * time.Minute)
+	It("waits for pods that mount the target, whatever the clocks say, unless they have had the time", func() {
+		setClockBack(3 * time.Minute)
 		s := newScene()
 		s.ready()
 		s.newLoginIn("fresh")
-		s.runningPod("mounter", mountsTarget())
-		output, code := rotate(s, "--yes")
+		spec := mountsTarget()
+		spec.Containers = append(spec.Containers, readsSecret("target").Containers...)
+		spec.Containers[1].Name = "reader"
+		pod := s.runningPod("mounter", spec)
+		pod.Status.StartTime = new(metav1.Now()) // so the reader has the new token
+		Expect(admin.Status().Update(ctx, pod)).To(Succeed())
+		output, code := rotate(s, "--yes", "--timeout=5s")
+		Expect(code).To(Equal(3), output)
+		Expect(output).To(ContainSubstring("Waiting until the pods that mount it see the new token ..."))
+		output, code = rotate(s, "--yes")
 		Expect(code).To(Equal(0), output)
 		Expect(output).NotTo(ContainSubstring("Waiting until the pods"))
 		Expect(output).To(ContainSubstring("You may now revoke"))
+	})
+
+	It("leaves the pods to a user who may not list them", func() {
+		s := newScene()
+		s.ready()
+		s.newLoginIn("fresh")
+		meta := metav1.ObjectMeta{Namespace: s.namespace, Name: "rotator"}
+		Expect(admin.Create(ctx, &rbacv1.Role{ObjectMeta: meta, Rules: []rbacv1.PolicyRule{{
+			APIGroups: []string{v1alpha1.GroupVersion.Group}, Resources: []string{"jupicocredentials"},
+			Verbs: []string{"get", "patch"},
+		}}})).To(Succeed())
+		Expect(admin.Create(ctx, &rbacv1.RoleBinding{
+			ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: meta.Name},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "rotator"}},
+		})).To(Succeed())
+		output, code := rotate(s, "--yes", "--as=rotator")
+		Expect(code).To(Equal(3), output)
+		Expect(output).To(ContainSubstring("The pods cannot be listed"))
+		Expect(output).To(ContainSubstring("Once they have it, revoke the old credential and run the command again."))
+		s.emulator.Revoke(s.login.username)
+		output, code = rotate(s, "--yes", "--as=rotator")
+		Expect(code).To(Equal(0), output)
+		Expect(s.entryNames()).To(Equal("fresh"))
+	})
+
+	It("tells two keys of one Secret apart", func() {
+		s := newScene()
+		s.writeSource(map[string][]byte{"k1": []byte(s.newKey()), "k2": []byte(s.newKey())})
+		s.create(apiKey, func(r *v1alpha1.JupicoCredential) { r.Spec.Credentials[0].APIKeySecretRef.Key = "k1" })
+		s.expectReady("True", "Accepted")
+		output, code := rotate(s, "--to-secret=source", "--key=k2", "--yes")
+		Expect(code).To(Equal(0), output)
+		Expect(output).To(ContainSubstring(`revoke the credential of entry "main" (Secret source, key k1) at Jupico.`))
+		output, code = rotate(s, "--to-secret=source", "--yes")
+		Expect(code).To(Equal(1), output)
+		Expect(output).To(ContainSubstring("name the key of the new one with --key"))
 	})
 
 	It("goes on while others edit the resource, and overwrites no edit", func() {

@@ -88,7 +88,7 @@ var _ = Describe("The plugin of kubectl", Ordered, func() {
 		Expect(code).To(Equal(0))
 	})
 
-	It("tells the story of one, from its source to the pods that have to be restarted", func() {
+	It("shows one in detail, from its source to the pods that have to be restarted", func() {
 		s := newScene()
 		s.ready()
 		pod := s.runningPod("reader", readsSecret("target"))
