@@ -34,6 +34,7 @@ var untyped = map[string]string{
 	"docs/how-to/several-namespaces.md: helm install": "it needs Helm; the tests of hack/chart set these values",
 	"docs/how-to/gitops.md: kubectl -n argocd":        "it needs Argo CD",
 	"docs/how-to/plugin.md:":                          "the tests of cmd/kubectl-jupico and internal/controller run the plugin",
+	"docs/how-to/production.md: kubectl jupico prove": "it asks Jupico's production",
 	"docs/how-to/rotate.md:":                          "it is a rotation by hand in Backoffice",
 	"docs/how-to/sources.md: sops":                    "it needs SOPS",
 	"docs/how-to/sources.md: kubeseal":                "it needs Sealed Secrets",
