@@ -16,7 +16,8 @@ import (
 )
 
 // startMargin is how soon after a write a container may start and still have read what was there before: times are
-// whole seconds, and a kubelet reads the Secret a little before the container starts.
+// whole seconds, and a kubelet reads the Secret a little before the container starts. But a pod that waited for the
+// Secret starts as soon, and has nothing old.
 const startMargin = 5 * time.Second
 
 // workload is what pods belong to that use a target.
@@ -134,7 +135,7 @@ func hasOld(pod *corev1.Pod, once []string, written time.Time) bool {
 		}
 	}
 	return len(once) > 0 && (isRunning || pod.Status.Phase != corev1.PodPending) &&
-		started.Before(written.Add(startMargin))
+		started.Before(written)
 }
 
 // ownerOf names what a pod belongs to. A ReplicaSet is named as the Deployment that made it.

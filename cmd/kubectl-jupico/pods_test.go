@@ -88,12 +88,6 @@ func TestAWorkloadHasTheNewTokenOrHasToBeRestarted(t *testing.T) {
 			"pod/app: started after it was last written, and has to be restarted after the next rotation."},
 		{"a container that was restarted has it", []corev1.Pod{pod(before, readsEnvironment("target"), restartedAt(after))},
 			"pod/app: started after it was last written, and has to be restarted after the next rotation."},
-		{"a container that started right after the write may have read what was there before", []corev1.Pod{
-			pod(before, readsEnvironment("target"), restartedAt(written.Add(startMargin-time.Second))),
-		}, "pod/app: 1 of 1 pods still have the old token: restart them."},
-		{"a container that started somewhat later has it", []corev1.Pod{
-			pod(before, readsEnvironment("target"), restartedAt(written.Add(startMargin))),
-		}, "pod/app: started after it was last written, and has to be restarted after the next rotation."},
 		{"a container may run before the whole pod does", []corev1.Pod{
 			pod(before, readsEnvironment("target"), restartedAt(before), phase(corev1.PodPending)),
 		}, "pod/app: 1 of 1 pods still have the old token: restart them."},

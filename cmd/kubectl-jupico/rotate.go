@@ -214,7 +214,7 @@ func (r *rotator) change(ctx context.Context, s step, entry, old v1alpha1.Creden
 		r.printf("Swapped the entries: %q is the first now.\n", entry.Name)
 	case s == stepRemove:
 		r.printf("Removed the old entry, %q, which Jupico no longer accepts.\n", old.Name)
-		_, _ = r.printPods(ctx, r.cluster, r.resource) // who revokes first, in an emergency, has to restart some
+		_, _ = r.printPods(ctx, r.cluster, r.resource, startMargin) // who revokes first, in an emergency, has to restart some
 	}
 	return true, nil
 }
@@ -273,7 +273,7 @@ func (r *rotator) awaitPods(ctx context.Context, entry v1alpha1.Credential) (isS
 		r.printf("%s\n%s\n", problem, r.correct())
 		return false, exitError(exitRejected)
 	}
-	workloads, err := r.printPods(ctx, r.cluster, r.resource)
+	workloads, err := r.printPods(ctx, r.cluster, r.resource, startMargin)
 	if err != nil {
 		r.printf("Make sure that the pods have the new token before you revoke the old one.\n" +
 			"Once they have it, revoke the old credential and run the command again.\n")

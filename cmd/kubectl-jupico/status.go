@@ -126,7 +126,7 @@ func (c *cli) showOne(ctx context.Context, cluster client.Client, key client.Obj
 	c.printf("\nTarget\n")
 	c.printTarget(r)
 	c.printf("\nPods\n")
-	_, _ = c.printPods(ctx, cluster, r) // the rest can be told without the right to list them
+	_, _ = c.printPods(ctx, cluster, r, 0) // the rest can be told without the right to list them
 	return nil
 }
 
@@ -163,14 +163,17 @@ func (c *cli) printTarget(r *v1alpha1.JupicoCredential) {
 	}
 }
 
-// printPods prints which workloads use the target, and returns them.
-func (c *cli) printPods(ctx context.Context, cluster client.Client, r *v1alpha1.JupicoCredential) ([]workload, error) {
+// printPods prints which workloads use the target, and returns them. What starts within the margin after a write may
+// have the old token.
+func (c *cli) printPods(
+	ctx context.Context, cluster client.Client, r *v1alpha1.JupicoCredential, margin time.Duration,
+) ([]workload, error) {
 	pods := &corev1.PodList{}
 	if err := cluster.List(ctx, pods, client.InNamespace(r.Namespace)); err != nil {
 		c.printf("  The pods cannot be listed: %v\n", err)
 		return nil, err
 	}
-	workloads := findWorkloads(pods.Items, r.Spec.Target.Name, writtenAt(r))
+	workloads := findWorkloads(pods.Items, r.Spec.Target.Name, writtenAt(r).Add(margin))
 	if len(workloads) == 0 {
 		c.printf("  No pod refers to Secret %s.\n", r.Spec.Target.Name)
 	}

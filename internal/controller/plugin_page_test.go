@@ -12,7 +12,6 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -41,14 +40,12 @@ spec:
 `
 )
 
-// shop is the scene of the page: a namespace with one resource that is ready, one whose source is missing, and a pod
+// shop is the scene of the page: a namespace, which the page calls shop, with one resource that is ready, one whose source is missing, and a pod
 // that reads the token from its environment.
 func shop() *scene {
 	GinkgoHelper()
 	setClockBack(0) // the page shows ages, and other tests have moved the clock ahead
 	s := newScene()
-	Expect(admin.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}})).To(Succeed())
-	s.namespace = "shop"
 	DeferCleanup(func() {
 		Expect(admin.DeleteAllOf(ctx, &v1alpha1.JupicoCredential{}, client.InNamespace(s.namespace))).To(Succeed())
 	})
@@ -83,7 +80,7 @@ var _ = Describe("The page about the plugin", func() {
 		const environment, url = "--environment Sandbox", "https://sandbox-platform.jupico.com"
 		endpoint, err := yaml.Marshal(map[string]any{"endpoint": s.resource().Spec.Endpoint})
 		Expect(err).NotTo(HaveOccurred())
-		hidden := strings.NewReplacer("  "+strings.ReplaceAll(string(endpoint), "\n  ", "\n    "), "", s.url, url)
+		hidden := strings.NewReplacer("  "+strings.ReplaceAll(string(endpoint), "\n  ", "\n    "), "", s.url, url, s.namespace, "shop")
 		Expect(console.CheckPage("../../"+pluginPage, func(line string) (string, error) {
 			switch line {
 			case "# You restart checkout.":
@@ -94,6 +91,7 @@ var _ = Describe("The page about the plugin", func() {
 				return "", nil
 			}
 			line = strings.ReplaceAll(line, environment, "--endpoint "+s.url+" --ca-file ca.crt")
+			line = strings.ReplaceAll(line, "-n shop", "-n "+s.namespace)
 			command := exec.CommandContext(ctx, "bash", "-c", line)
 			command.Dir = directory
 			command.Env = append(os.Environ(), "KUBECONFIG="+p.kubeconfig,
