@@ -307,6 +307,8 @@ type rig struct {
 const (
 	rigSize    = 12
 	rigTimeout = 50 * time.Millisecond
+	// patientTimeout is that of one asker, who meets every kind of answer on a slow machine too.
+	patientTimeout = 2 * time.Second
 )
 
 func newRig(t *testing.T) *rig {
@@ -332,6 +334,9 @@ func newRig(t *testing.T) *rig {
 			t.Fatal(err)
 		}
 		own.config = jupico.Config{Timeout: rigTimeout, UserAgent: "jupico-operator/test"}
+		if i == 0 {
+			own.config.Timeout = patientTimeout
+		}
 		own.clock = clocktesting.NewFakePassiveClock(f.clock.Now())
 		own.use(Options{QPS: 1000, Burst: 1000, Workers: 4 * atATime})
 		bad := someTokens(t, 2)
