@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/signal"
@@ -93,7 +94,7 @@ func app(ctx context.Context, dir, caFile string, isBusy bool) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for number := 0; ; {
-		content, err := os.ReadFile(filepath.Join(dir, "authorization"))
+		content, err := read(filepath.Join(dir, "authorization"))
 		if err != nil {
 			return err
 		}
@@ -112,6 +113,18 @@ func app(ctx context.Context, dir, caFile string, isBusy bool) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+// read reads a file of a volume. Whoever opens it just when the kubelet removes the former version finds none, and has to
+// try again.
+func read(path string) (content []byte, err error) {
+	for range 10 {
+		if content, err = os.ReadFile(path); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		time.Sleep(pollInterval)
+	}
+	return content, err
 }
 
 // call is one line of the output. It contains no credential.
@@ -141,7 +154,7 @@ func (c call) print() {
 }
 
 func callStatus(ctx context.Context, client *http.Client, dir, authorization string) (int, error) {
-	url, err := os.ReadFile(filepath.Join(dir, "url"))
+	url, err := read(filepath.Join(dir, "url"))
 	if err != nil {
 		return 0, err
 	}
