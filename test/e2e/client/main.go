@@ -115,7 +115,7 @@ func app(ctx context.Context, dir, caFile string, isBusy bool) error {
 	}
 }
 
-// read reads a file of a volume. Whoever opens it just when the kubelet removes the former version finds none, and has to
+// read reads a file of a volume. Whoever opens it just as the kubelet removes the former version finds none, and has to
 // try again.
 func read(path string) (content []byte, err error) {
 	for range 10 {
