@@ -127,6 +127,18 @@ func TestAStrangerThatAnswersInAnotherWayProvesNothingAtAll(t *testing.T) {
 	}
 }
 
+func TestAFirstAcceptanceLongAfterTheControlProvesNothing(t *testing.T) {
+	var api replaceable
+	f := start(t, api.wrap)
+	wrong := someTokens(t, 2)
+	wantResult(t, f.ask(check.Request{Token: wrong[0]}).Result, outcome.Rejected, "HTTP 401 auth_invalid_api_token")
+	f.advance(deliveryControlAge)
+	api.by.Store(strangers["words"])
+	if answer := f.ask(check.Request{Token: wrong[1]}); answer.Outcome.IsEvidence() {
+		t.Errorf("a wrong token has the answer %+v", answer)
+	}
+}
+
 func TestAnAPIThatAnswersInANewWayIsBelievedAfterAControl(t *testing.T) {
 	var api replaceable
 	f := start(t, api.wrap)
@@ -314,6 +326,45 @@ func TestAnAcceptanceOfABygoneWayIsRepeatedUnderTheControlThatPassedMeanwhile(t 
 	<-hold.arrived <- accept
 	wantResult(t, (<-next).Result, outcome.Accepted, "HTTP 200")
 	f.wantRequests(2, 0)
+}
+
+func TestAnAcceptanceDuringAControlThatFailsProvesNothing(t *testing.T) {
+	f, hold := startWithAnOldControl(t)
+	routine := f.begin(check.Request{})
+	call := <-hold.arrived
+	f.AuthenticateNobody(true)
+	delivery := f.ask(check.Request{Token: someTokens(t, 1)[0], ForDelivery: true})
+	if delivery.Outcome != outcome.EndpointDoesNotAuthenticate {
+		t.Errorf("the control came to %+v", delivery)
+	}
+	call <- accept
+	if answer := <-routine; answer.Outcome != outcome.EndpointDoesNotAuthenticate {
+		t.Errorf("the check came to %+v", answer)
+	}
+}
+
+func TestChecksThatAreRepeatedDoNotExceedTheLimitByMuch(t *testing.T) {
+	const callers = 40
+	var sent, kinds atomic.Int32
+	f := start(t, func(http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			sent.Add(1)
+			if !strings.Contains(r.Header.Get("Authorization"), "a2V5LW51bWJlci") { // of someTokens
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			(*answerAll(200, fmt.Sprintf("text/x-%d", kinds.Add(1)), []byte("OK")))(w, r)
+		})
+	})
+	f.use(Options{QPS: 1, Burst: callers + 1, Workers: 2 * callers})
+	requests := make([]check.Request, callers)
+	for i, token := range someTokens(t, callers) {
+		requests[i].Token = token
+	}
+	f.together(requests)
+	if n := sent.Load(); n > 3*callers {
+		t.Errorf("%d requests were sent for %d checks", n, callers)
+	}
 }
 
 func TestAControlNeedsAPlaceLikeAnyOther(t *testing.T) {
