@@ -172,7 +172,7 @@ unit: ## Run the tests that need no control plane. Takes seconds.
 	go test $$(go list ./... | grep -v -e /internal/controller -e /internal/objectwatch -e /test/)
 
 .PHONY: simulate
-simulate: ## Simulate 10,000 months of one resource, or SIMULATIONS=n: 10 to 20 min on two cores.
+simulate: ## Simulate 10,000 months of one resource, or SIMULATIONS=n. Takes half an hour of CPU time.
 	SIMULATIONS=$(or $(SIMULATIONS),10000) go test -count=1 -timeout=60m -run='^TestASimulatedMonth$$' ./internal/decision
 
 .PHONY: resilience

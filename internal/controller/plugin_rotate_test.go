@@ -125,6 +125,14 @@ var _ = Describe("The plugin's rotation", Ordered, func() {
 		Expect(s.entryNames()).To(Equal("fresh,main"))
 		Expect(s.targetToken()).To(Equal(fresh.token()))
 
+		By("taking a container that started right after the write for an old one, as it may have read what was there")
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "app", State: corev1.ContainerState{
+			Running: &corev1.ContainerStateRunning{StartedAt: metav1.Time{Time: s.get().Status.Target.UpdatedTime.Add(time.Second)}},
+		}}}
+		Expect(admin.Status().Update(ctx, pod)).To(Succeed())
+		output, code = rotate(s, "--yes")
+		Expect(code).To(Equal(3), output)
+
 		By("allowing the revocation after that")
 		s.stop(pod)
 		output, code = rotate(s, "--yes")

@@ -29,8 +29,8 @@ type Event struct {
 func (f *facts) events(target Target, written Event, after *v1alpha1.JupicoCredentialStatus) []Event {
 	changes := transitions(&f.Resource.Status, after)
 	isFailover := slices.ContainsFunc(changes, func(e Event) bool { return e.Reason == v1alpha1.ReasonFailedOver })
-	isSameStory := isFailover && written.Reason == v1alpha1.EventDelivered
-	if written.Reason != "" && !isSameStory {
+	isSaid := isFailover && written.Reason == v1alpha1.EventDelivered // by the event FailedOver
+	if written.Reason != "" && !isSaid {
 		changes = append(changes, written)
 	}
 	for _, released := range target.Released {

@@ -178,15 +178,7 @@ func (w *world) expectRecovery() {
 
 func TestAStatusThatSomebodyEditedIsMadeGood(t *testing.T) {
 	t.Parallel()
-	const shards, each = 4, 100
-	for shard := range uint64(shards) {
-		t.Run(fmt.Sprintf("shard %d of %d", shard, shards), func(t *testing.T) {
-			t.Parallel()
-			for seed := shard; seed < shards*each && !t.Failed(); seed += shards {
-				survive(t, seed)
-			}
-		})
-	}
+	runInParallel(t, 400, survive)
 }
 
 func TestACounterThatSomebodyEditedCountsOn(t *testing.T) {

@@ -36,14 +36,26 @@ type month struct {
 	delivered map[string]bool
 }
 
-// simulations is how many months to simulate: a few with every test, more with SIMULATIONS.
-func simulations(t *testing.T) int {
-	t.Helper()
-	n, err := strconv.Atoi(os.Getenv("SIMULATIONS"))
-	if err != nil {
-		return 100
+// numberFrom is what an environment variable says, or else n.
+func numberFrom(variable string, n int) int {
+	if wanted, err := strconv.Atoi(os.Getenv(variable)); err == nil {
+		return wanted
 	}
 	return n
+}
+
+// runInParallel calls a function for each seed below n.
+func runInParallel(t *testing.T, n int, run func(t *testing.T, seed uint64)) {
+	t.Helper()
+	const shards = 4
+	for shard := range shards {
+		t.Run(fmt.Sprintf("shard %d of %d", shard, shards), func(t *testing.T) {
+			t.Parallel()
+			for seed := shard; seed < n && !t.Failed(); seed += shards {
+				run(t, uint64(seed)) //nolint:gosec // never negative
+			}
+		})
+	}
 }
 
 // TestASimulatedMonth lets resets, revocations, outages, edits, tampering, restarts, crashes between two writes,
@@ -51,16 +63,7 @@ func simulations(t *testing.T) int {
 // none is withdrawn that was, and what changes for good is reported within the promised time.
 func TestASimulatedMonth(t *testing.T) {
 	t.Parallel()
-	const shards = 4
-	runs := simulations(t)
-	for shard := range shards {
-		t.Run(fmt.Sprintf("shard %d of %d", shard, shards), func(t *testing.T) {
-			t.Parallel()
-			for run := shard; run < runs; run += shards {
-				simulate(t, uint64(run)) //nolint:gosec // never negative
-			}
-		})
-	}
+	runInParallel(t, numberFrom("SIMULATIONS", 100), simulate)
 }
 
 func simulate(t *testing.T, seed uint64) {

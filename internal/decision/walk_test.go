@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,28 +60,9 @@ const (
 	takenName = "taken"
 )
 
-// walks is how many walks to make: all with every test, more with WALKS.
-func walks(t *testing.T) int {
-	t.Helper()
-	n, err := strconv.Atoi(os.Getenv("WALKS"))
-	if err != nil {
-		return 2000
-	}
-	return n
-}
-
 func TestAfterAnyEditsTheStateIsThatOfAFreshResource(t *testing.T) {
 	t.Parallel()
-	const shards = 4
-	all := walks(t)
-	for shard := range shards {
-		t.Run(fmt.Sprintf("shard %d of %d", shard, shards), func(t *testing.T) {
-			t.Parallel()
-			for seed := shard; seed < all && !t.Failed(); seed += shards {
-				walkAtRandom(t, uint64(seed)) //nolint:gosec // never negative
-			}
-		})
-	}
+	runInParallel(t, numberFrom("WALKS", 2000), walkAtRandom)
 }
 
 func walkAtRandom(t *testing.T, seed uint64) {
