@@ -300,7 +300,7 @@ $(PROMTOOL): hack/promtool/go.mod hack/promtool/go.sum
 	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/promtool,2 to 4 min)
 
 $(PROMETHEUS): hack/promtool/go.mod hack/promtool/go.sum
-	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/prometheus,1 to 4 min)
+	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/prometheus,2 to 8 min)
 
 $(HELM): hack/chart/go.mod hack/chart/go.sum
 	$(call build_tool,hack/chart,helm.sh/helm/v4/cmd/helm,1 to 4 min)
