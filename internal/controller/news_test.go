@@ -41,6 +41,7 @@ func TestAWriteOfTheTargetIsNewsToOthersAlone(t *testing.T) {
 	writer.Name, writer.Spec.Target.Name = "payments", "token"
 	reader.Name, reader.Spec.Target.Name = "reader", "another"
 	other.Name, other.Spec.Target.Name = "other", "token"
+	writer.Status.ObservedGeneration = -1 // the cache may not have seen the first status yet
 	for sentence, tc := range map[string]struct {
 		now  *objectwatch.Object
 		want bool

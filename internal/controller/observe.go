@@ -132,9 +132,7 @@ func isNews(resource *v1alpha1.JupicoCredential, name string, now *objectwatch.O
 	if now == nil {
 		return true
 	}
-	// The watch may show the first write of a target before the API server has answered it.
-	isOwnWrite := now.OwnWrite || resource.Status.ObservedGeneration < 0
-	if isOwnWrite && now.ManagedBy == resource.Name && resource.Spec.Target.Name == name {
+	if now.OwnWrite && now.ManagedBy == resource.Name && resource.Spec.Target.Name == name {
 		return false
 	}
 	if target := resource.Status.Target; target != nil && target.UID == now.UID {

@@ -246,16 +246,15 @@ func (w *targetWrite) deleteForRecreation(ctx context.Context, reason string, da
 
 // save creates or updates a Secret, and then logs what was done.
 func (w *targetWrite) save(ctx context.Context, secret *corev1.Secret, done string) error {
-	var err error
-	if secret.UID == "" {
-		err = w.client.Create(ctx, secret)
-	} else {
-		err = w.client.Update(ctx, secret)
-	}
+	err := w.secrets.Write(secret, func() error {
+		if secret.UID == "" {
+			return w.client.Create(ctx, secret)
+		}
+		return w.client.Update(ctx, secret)
+	})
 	if err != nil {
 		return err
 	}
-	w.secrets.ObserveOwnWrite(secret)
 	log.FromContext(ctx).Info(done, "secret", client.ObjectKeyFromObject(secret))
 	return nil
 }

@@ -48,6 +48,9 @@ type store struct {
 	// untracked holds hashes of the names of all other objects. While a list is read, relisted collects those of the
 	// list. It is nil at other times.
 	untracked, relisted sets.Set[uint64]
+	// writing holds the objects that this process is writing. Of each, it holds what was known before each change that
+	// was not told yet.
+	writing map[types.NamespacedName][]*Object
 }
 
 func newStore(objects metadata.Getter, namespace string, isReferenced func(types.NamespacedName) bool) *store {
@@ -61,6 +64,7 @@ func newStore(objects metadata.Getter, namespace string, isReferenced func(types
 		tracked:      map[types.NamespacedName]*Object{},
 		managed:      map[types.NamespacedName][]string{},
 		untracked:    sets.Set[uint64]{},
+		writing:      map[types.NamespacedName][]*Object{},
 	}
 }
 
@@ -229,11 +233,11 @@ func (s *store) Replace(objects []any, _ string) error {
 	now := maps.Clone(s.tracked)
 	s.mu.Unlock()
 	for name, object := range now {
-		s.changed(name, before[name].ifExists(), object)
+		s.tell(name, before[name], object)
 	}
 	for name, object := range before {
 		if now[name] == nil && !object.isDeleted {
-			s.changed(name, object, nil)
+			s.tell(name, object, nil)
 		}
 	}
 	s.once.Do(func() { close(s.synced) })
@@ -258,8 +262,43 @@ func (s *store) update(object any, isDeleted bool) error {
 	s.record(name, latest)
 	now := s.tracked[name]
 	s.mu.Unlock()
-	s.changed(name, before.ifExists(), now.ifExists())
+	s.tell(name, before, now)
 	return nil
+}
+
+// tell calls changed, or has write do it.
+func (s *store) tell(name types.NamespacedName, before, now *Object) {
+	s.mu.Lock()
+	untold, isWriting := s.writing[name]
+	if isWriting {
+		s.writing[name] = append(untold, before)
+	}
+	s.mu.Unlock()
+	if !isWriting {
+		s.changed(name, before.ifExists(), now.ifExists())
+	}
+}
+
+// write records what the function wrote, and then tells what changed meanwhile.
+func (s *store) write(object metav1.Object, write func() error) error {
+	name := keyOf(object)
+	s.mu.Lock()
+	s.writing[name] = s.writing[name] // another resource may be writing it, too
+	s.mu.Unlock()
+	err := write()
+	if err == nil {
+		written := newObject(object)
+		written.OwnWrite = true
+		s.observe(name, written)
+	}
+	s.mu.Lock()
+	untold, now := s.writing[name], s.tracked[name]
+	delete(s.writing, name)
+	s.mu.Unlock()
+	for _, before := range untold {
+		s.changed(name, before.ifExists(), now.ifExists())
+	}
+	return err
 }
 
 // record tracks an object that a resource refers to, or that is marked. Of any other that exists, it keeps the hash.

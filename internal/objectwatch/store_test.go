@@ -123,9 +123,10 @@ func (s *testStore) read(secret *metav1.PartialObjectMetadata) *Object {
 }
 
 func (s *testStore) write(secret *metav1.PartialObjectMetadata) {
-	written := newObject(secret)
-	written.OwnWrite = true
-	s.observe(keyOf(secret), written)
+	s.t.Helper()
+	if err := s.store.write(secret, func() error { return nil }); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *testStore) get(name string) *Object {
@@ -287,12 +288,64 @@ func TestAVersionIsAnOwnWriteUntilSomebodyElseWrites(t *testing.T) {
 	s := newTestStore(t)
 	s.refer("a")
 	s.relist()
-	s.event(watch.Added, secret("a", "1", 1)) // faster than the answer to the write
-	s.write(secret("a", "1", 1))
+	err := s.store.write(secret("a", "1", 1), func() error {
+		s.event(watch.Added, secret("a", "1", 1)) // faster than the answer to the write
+		s.wantChanges()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.wantChanges("a: nothing -> unmarked")
 	s.event(watch.Modified, secret("a", "1", 1))
 	s.wantKnown("a", &Object{UID: "1", ResourceVersion: "1", OwnWrite: true})
 	s.event(watch.Modified, secret("a", "1", 2))
 	s.wantKnown("a", &Object{UID: "1", ResourceVersion: "2"})
+}
+
+func TestWhatHappensDuringAWriteIsToldWhenItEnds(t *testing.T) {
+	refused := errors.New("refused")
+	for sentence, tc := range map[string]struct {
+		during func(s *testStore)
+		err    error
+		want   []string
+	}{
+		"nothing": {func(*testStore) {}, nil, nil},
+		"a hand-over before the write": {func(s *testStore) {
+			s.event(watch.Modified, marked(secret("a", "1", 2), "other"))
+			s.event(watch.Modified, marked(secret("a", "1", 3), "payments"))
+		}, nil, []string{"a: of other -> of payments", "a: of payments -> of payments"}},
+		"a hand-over after the write": {func(s *testStore) {
+			s.event(watch.Modified, marked(secret("a", "1", 3), "payments"))
+			s.event(watch.Modified, marked(secret("a", "1", 4), "other"))
+		}, nil, []string{"a: of payments -> of other", "a: of payments -> of other"}},
+		"a hand-over, and the write is refused": {func(s *testStore) {
+			s.event(watch.Modified, marked(secret("a", "1", 2), "other"))
+		}, refused, []string{"a: of payments -> of other"}},
+		"a new list without it": {func(s *testStore) { s.relist() }, refused, []string{"a: of payments -> nothing"}},
+		"the write of another resource ends": {func(s *testStore) {
+			s.event(watch.Modified, marked(secret("a", "1", 2), "other"))
+			s.write(marked(secret("a", "1", 3), "payments"))
+		}, nil, []string{"a: of payments -> of payments"}},
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			s := newTestStore(t)
+			s.relist(marked(secret("a", "1", 1), "payments"))
+			s.wantChanges("a: nothing -> of payments")
+			err := s.store.write(marked(secret("a", "1", 3), "payments"), func() error {
+				tc.during(s)
+				return tc.err
+			})
+			if !errors.Is(err, tc.err) {
+				t.Errorf("the write ends with %v", err)
+			}
+			s.wantChanges(tc.want...)
+			s.event(watch.Modified, marked(secret("a", "1", 9), "payments"))
+			if len(s.changes) == 0 {
+				t.Error("what happens later is not told")
+			}
+		})
+	}
 }
 
 func TestANewListIsTakenAsItIsWhateverItsVersions(t *testing.T) {

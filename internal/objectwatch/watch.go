@@ -191,11 +191,10 @@ func (w *Watch) Observe(object metav1.Object) *Object {
 	return w.store.observe(keyOf(object), newObject(object))
 }
 
-// ObserveOwnWrite records an object that this process wrote.
-func (w *Watch) ObserveOwnWrite(object metav1.Object) {
-	written := newObject(object)
-	written.OwnWrite = true
-	w.store.observe(keyOf(object), written)
+// Write calls write, which creates or updates an object, and records what was written. Until then, nobody is woken by a
+// change of the object: the watch may show the write before the API server has answered it.
+func (w *Watch) Write(object metav1.Object, write func() error) error {
+	return w.store.write(object, write)
 }
 
 // ManagedBy returns the sorted names of all objects of a namespace whose annotation managed-by names the resource,
