@@ -52,6 +52,12 @@ demo: build ## See the operator at work, with its own control plane and an emula
 	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		KUBEBUILDER_ASSETS="$$assets" exec $(BIN)/demo $(if $(filter-out 0 no false,$(ONCE)),--once)
 
+.PHONY: demo-picture
+demo-picture: build ## Run the demo, and draw what it printed: docs/demo.svg, which opens the README.
+	@CGO_ENABLED=0 go build -trimpath -o $(BIN)/demo ./hack/demo
+	@assets=$$(hack/controlplane/ensure.sh | tail -n 1); KUBEBUILDER_ASSETS="$$assets" \
+		go run ./hack/picture -out=docs/demo.svg -title="make demo ONCE=1" $(BIN)/demo --once
+
 .PHONY: bench
 bench: build ## Measure the operator, and write bench.json: takes about 40 minutes, or 5 with QUICK=1.
 	$(call heading,Control plane for the benchmark)

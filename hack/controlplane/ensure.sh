@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Finds or builds etcd, kube-apiserver and kubectl, and prints their directory as the last line of standard output.
-# It tries, in this order: $KUBEBUILDER_ASSETS, an earlier build, setup-envtest, a new build from Go modules.
+# It tries, in this order: $KUBEBUILDER_ASSETS, an earlier result, setup-envtest, a new build from Go modules.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -30,20 +30,55 @@ if complete "$dir" && [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then
   exit 0
 fi
 
-if command -v setup-envtest >/dev/null; then
-  series=${version#v}
-  if found=$(timeout 120 setup-envtest use "${series%.*}.x" -p path 2>/dev/null) && complete "$found"; then
-    echo "$found"
-    exit 0
-  fi
-  say "setup-envtest could not supply ${series%.*}.x, so it is built instead"
+# Counts what go build -v says, tells the counts at least every 20 s, and keeps the rest for the case that it fails.
+progress() { # progress LOG
+  local line modules=0 packages=0 last=$SECONDS status
+  : >"$1"
+  while true; do
+    if read -r -t 1 line; then
+      case $line in
+      "go: downloading "*) modules=$((modules + 1)) ;;
+      *" "*) echo "$line" >>"$1" ;;
+      *) packages=$((packages + 1)) ;;
+      esac
+    else
+      status=$?
+      [ "$status" -gt 128 ] || break # only a timeout is no end
+    fi
+    if ((SECONDS - last >= 15)); then
+      say "$modules modules downloaded, $packages packages compiled so far"
+      last=$SECONDS
+    fi
+  done
+}
+
+# Programs that the Kubernetes project has built are here within a minute, where their download site can be reached.
+download() { # download SERIES: prints the directory
+  local tool="$root/bin/setup-envtest"
+  (cd "$root/hack/tools" && go build -o "$tool" sigs.k8s.io/controller-runtime/tools/setup-envtest) >&2 &&
+    timeout 15 "$tool" list "$1" --bin-dir="$root/bin" >/dev/null 2>&1 &&
+    timeout 300 "$tool" use "$1" --bin-dir="$root/bin" -p path
+}
+
+series=${version#v}
+series=${series%.*}.x
+say "asking for Kubernetes $series that others have built (20 s at most to find out)"
+if found=$(download "$series") && complete "$found"; then
+  ln -sfn "$found" "$dir"
+  echo "$stamp" >"$dir/.stamp"
+  echo "$dir"
+  exit 0
 fi
+say "setup-envtest could not supply it, so it is built here"
 
 build() { # build PACKAGE FILE USUAL-TIME
   say "building $2 ($3 on two cold cores, seconds when cached) ..."
-  local start=$SECONDS
-  (cd "$here" && CGO_ENABLED=0 go build -trimpath -buildvcs=false \
-    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$dir/$2" "$1")
+  local start=$SECONDS log="$dir/$2.log"
+  (cd "$here" && CGO_ENABLED=0 go build -v -trimpath -buildvcs=false \
+    -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$dir/$2" "$1" 2>&1) | progress "$log" || {
+    cat "$log" >&2
+    exit 1
+  }
   say "built $2 in $((SECONDS - start)) s"
 }
 

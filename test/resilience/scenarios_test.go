@@ -191,6 +191,8 @@ var (
 	notTold = []end{{candidateRejected, usual}, {"False/CandidateRejected", usual}}
 	// nothingLeft: the former target was never made.
 	nothingLeft = []end{{accepted, afterRename}}
+	// neverOwner: the second resource made the target.
+	neverOwner = []end{{conflict, usual}}
 )
 
 // scenarios are those that RESILIENCE_SCENARIO names a part of, or all.
@@ -250,7 +252,7 @@ var allScenarios = []scenario{
 	{name: "a conflict that is resolved", end: end{accepted, usual}, steps: []step{
 		does(foreignTarget, begin()).to(conflict), does(deleteSecret("target")),
 	}},
-	{name: "two resources on one target", end: end{conflict, usual}, steps: []step{
+	{name: "two resources on one target", end: end{conflict, usual}, late: neverOwner, steps: []step{
 		does(begin()), does(createSecond), does(handOver("second")),
 	}},
 	{name: "an outage", end: end{accepted, usual}, steps: []step{
