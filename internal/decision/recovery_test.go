@@ -683,6 +683,22 @@ func TestAWarningIsGivenOnceForTheSameBytes(t *testing.T) {
 	}
 }
 
+func TestAWarningIsGivenThoughNothingIsNewOfTheCredentialBefore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.standby = &secret{uid: "standby", version: w.nextVersion(), value: "bad", key: true}
+	w.observed = w.resource
+	o := w.observe()
+	o.Sources[1].Warnings = []string{"The API key ended with a line feed, which was cut off."}
+	round, err := w.state.Run(t.Context(), o, w.calls())
+	if err != nil || !slices.ContainsFunc(round.Events, func(e decision.Event) bool {
+		return e.Reason == v1alpha1.EventSourceCleaned && e.Credential == "standby"
+	}) {
+		t.Errorf("the events are %+v, %v", round.Events, err)
+	}
+}
+
 func TestWhatWasReadIsKnownWhileTheSpecAsksForTheSame(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
