@@ -178,7 +178,7 @@ func (w *world) expectRecovery() {
 
 func TestAStatusThatSomebodyEditedIsMadeGood(t *testing.T) {
 	t.Parallel()
-	runInParallel(t, 400, survive)
+	runInParallel(t, orATenth(400), survive)
 }
 
 func TestACounterThatSomebodyEditedCountsOn(t *testing.T) {
