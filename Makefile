@@ -16,6 +16,9 @@ IMAGE := jupico-operator
 # The image tag in the manifests.
 RELEASE := $(shell sed -n 's/^ *newTag: //p' config/manager/kustomization.yaml)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo $(RELEASE))
+COMMIT := $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+LDFLAGS := -X github.com/jupico-operator/jupico-operator/internal/version.version=$(VERSION) \
+	-X github.com/jupico-operator/jupico-operator/internal/version.commit=$(COMMIT)
 # The image to build, push or deploy. When empty, the one in the manifests.
 IMG ?=
 IMAGES ?= $(BIN)/images
@@ -218,11 +221,11 @@ clean: ## Remove everything that was built. Building the control plane again tak
 .PHONY: build
 build: ## Build bin/manager, bin/jupico-emulator and bin/kubectl-jupico.
 	$(call heading,Building the programs (1 to 2 min on two cold cores))
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/manager ./cmd
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/jupico-emulator ./cmd/jupico-emulator
-	CGO_ENABLED=0 go build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN)/kubectl-jupico ./cmd/kubectl-jupico
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/manager ./cmd
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/jupico-emulator ./cmd/jupico-emulator
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o $(BIN)/kubectl-jupico ./cmd/kubectl-jupico
 
-build_image = cd hack/image && go run . -source=$(CURDIR) -version=$(VERSION) -output=$(IMAGES)
+build_image = cd hack/image && go run . -source=$(CURDIR) -version=$(VERSION) -commit=$(COMMIT) -output=$(IMAGES)
 
 .PHONY: image
 image: ## Build the operator's image: bin/images/jupico-operator.tar (OCI, for ctr images import), digest, SBOM.

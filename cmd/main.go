@@ -32,21 +32,25 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/controller"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 	"github.com/jupico-operator/jupico-operator/internal/options"
+	"github.com/jupico-operator/jupico-operator/internal/version"
 )
-
-// version is stamped at build time.
-var version = "dev"
 
 func main() {
 	var opts options.Options
 	opts.BindFlags(flag.CommandLine)
 	var logging zap.Options
 	logging.BindFlags(flag.CommandLine)
+	asked := version.Flag(flag.CommandLine)
 	flag.Parse()
+	asksVersion, err := asked()
+	if asksVersion {
+		fmt.Println(version.Text("jupico-operator"))
+		return
+	}
 	ctrl.SetLogger(options.NewLogger(&logging))
 
-	if err := opts.Validate(); err != nil {
-		fmt.Fprintf(os.Stderr, "Some flags cannot be used:\n%v\nSee --help.\n", err)
+	if err := errors.Join(err, opts.Validate()); err != nil {
+		fmt.Fprintf(os.Stderr, "The command line cannot be used:\n%v\nSee --help.\n", err)
 		os.Exit(2)
 	}
 	if err := run(ctrl.SetupSignalHandler(), &opts); err != nil {
@@ -77,7 +81,7 @@ func run(ctx context.Context, opts *options.Options) error {
 	if err != nil {
 		return err
 	}
-	config := jupico.Config{Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version, Proxy: proxy}
+	config := jupico.Config{Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version.Version(), Proxy: proxy}
 	checks := checker.New(allowed, config, checker.Options{
 		QPS:     opts.CheckQPS,
 		Burst:   opts.CheckBurst,
@@ -95,7 +99,7 @@ func run(ctx context.Context, opts *options.Options) error {
 	}); err != nil {
 		return fmt.Errorf("could not set up the controller: %w", err)
 	}
-	ctrl.Log.WithName("setup").Info("Started operator", "version", version)
+	ctrl.Log.WithName("setup").Info("Started operator", "version", version.Version())
 	return manager.Start(ctx)
 }
 
@@ -104,7 +108,7 @@ func buildInfo() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name:        "jupico_build_info",
 		Help:        "The version of the operator, and of Go, that it was built from.",
-		ConstLabels: prometheus.Labels{"version": version, "goversion": goruntime.Version()},
+		ConstLabels: prometheus.Labels{"version": version.Version(), "goversion": goruntime.Version()},
 	}, func() float64 { return 1 })
 }
 

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -24,7 +26,43 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/jupico-operator/jupico-operator/internal/options"
+	"github.com/jupico-operator/jupico-operator/internal/version"
 )
+
+// asProgram makes the test binary run as the operator.
+const asProgram = "TEST_RUNS_THE_OPERATOR"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestTheProgramPrintsItsVersionAndRefusesAnUnknownArgument(t *testing.T) {
+	itself, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		argument string
+		want     string
+		code     int
+	}{
+		{"version", version.Text("jupico-operator") + "\n", 0},
+		{"--version", version.Text("jupico-operator") + "\n", 0},
+		{"serve", `unexpected argument "serve"`, 2},
+		{"--check-burst=0", "--check-burst: 0 is less than 1", 2},
+	} {
+		command := exec.CommandContext(t.Context(), itself, test.argument)
+		command.Env = append(os.Environ(), asProgram+"=1")
+		output, _ := command.CombinedOutput()
+		if code := command.ProcessState.ExitCode(); code != test.code || !strings.Contains(string(output), test.want) {
+			t.Errorf("%s: it exited with %d and printed %q", test.argument, code, output)
+		}
+	}
+}
 
 func TestTheProgramBringsCertificatesForAnImageThatHasNone(t *testing.T) {
 	defer func() {
@@ -46,7 +84,7 @@ func TestAMetricSaysWhatRuns(t *testing.T) {
 	for _, label := range families[0].GetMetric()[0].GetLabel() {
 		labels[label.GetName()] = label.GetValue()
 	}
-	if labels["version"] != version || labels["goversion"] != runtime.Version() {
+	if labels["version"] != version.Version() || labels["goversion"] != runtime.Version() {
 		t.Errorf("got %v", labels)
 	}
 }

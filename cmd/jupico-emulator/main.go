@@ -10,10 +10,10 @@
 //
 //	jupico-emulator &
 //	curl --cacert jupico-emulator-ca.crt -H 'Content-Type: application/json' \
-//	  -H 'Authorization: Basic ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXozCg==' https://localhost:8443/status
-//	curl -d '{"name":"demoApiUser"}' http://127.0.0.1:8081/revoke
-//	curl -d '{"status":503,"retryAfter":"30","times":3}' http://127.0.0.1:8081/fault
-//	curl -X POST http://127.0.0.1:8081/reset
+//	  -H 'Authorization: Basic ZGVtb0FwaVVzZXI6VjhtIXhQI2wyUXozCg==' https://localhost:9443/status
+//	curl -d '{"name":"demoApiUser"}' http://127.0.0.1:9081/revoke
+//	curl -d '{"status":503,"retryAfter":"30","times":3}' http://127.0.0.1:9081/fault
+//	curl -X POST http://127.0.0.1:9081/reset
 //
 // When it serves, it prints its addresses to standard output. SIGINT or SIGTERM ends it with the exit code 0. After an
 // error the exit code is 1, and if the command line is wrong it is 2. --help describes the flags and the admin API.
@@ -35,6 +35,7 @@ import (
 	"time"
 
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+	"github.com/jupico-operator/jupico-operator/internal/version"
 )
 
 func main() {
@@ -55,6 +56,9 @@ func run(ctx context.Context, args []string, stdout io.Writer) (int, error) {
 		return 0, nil
 	case err != nil:
 		return 2, fmt.Errorf("%w; see --help", err)
+	case o.asksVersion:
+		_, err := fmt.Fprintln(stdout, version.Text("jupico-emulator"))
+		return 0, err
 	}
 	if err := serve(ctx, o, stdout); err != nil {
 		return 1, err
@@ -121,20 +125,21 @@ type options struct {
 	hosts              []string
 	accept             jupicotest.Forms
 	authenticateNobody bool
+	asksVersion        bool
 }
 
 // parseFlags returns flag.ErrHelp after describing the flags.
 func parseFlags(args []string, stdout io.Writer) (options, error) {
 	o := options{
-		adminListen: "127.0.0.1:8081",
+		adminListen: "127.0.0.1:9081",
 		hosts:       []string{"localhost", "127.0.0.1", "::1", "sandbox-platform.jupico.com"},
 		accept:      jupicotest.TrailingNewline,
 	}
 	flags := flag.NewFlagSet("jupico-emulator", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // main prints the error
-	flags.StringVar(&o.listen, "listen", "127.0.0.1:8443", "`address` of the API, which is HTTPS only")
+	flags.StringVar(&o.listen, "listen", "127.0.0.1:9443", "`address` of the API, which is HTTPS only")
 	flags.Func("admin-listen", "loopback `address` of the admin API, which is plain HTTP and authenticates nobody "+
-		"(default 127.0.0.1:8081)", o.setAdminListen)
+		"(default 127.0.0.1:9081)", o.setAdminListen)
 	flags.StringVar(&o.caFile, "ca-file", "jupico-emulator-ca.crt",
 		"`file` to write the CA certificate to (PEM); a new one is made at each start")
 	flags.Func("hosts", "comma-separated `names` (DNS, IP) for the server's certificate, besides "+
@@ -146,6 +151,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	})
 	flags.BoolVar(&o.authenticateNobody, "authenticate-nobody", false, "accept every GET /status, with any token or none")
 
+	asked := version.Flag(flags)
 	err := flags.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -153,8 +159,8 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 		flags.SetOutput(stdout)
 		flags.PrintDefaults()
 		_, _ = fmt.Fprint(stdout, "\n", jupicotest.AdminHelp())
-	case err == nil && flags.NArg() > 0:
-		err = fmt.Errorf("unexpected argument %q: there are only flags", flags.Arg(0))
+	case err == nil:
+		o.asksVersion, err = asked()
 	}
 	return o, err
 }
@@ -175,7 +181,7 @@ func (o *options) addHosts(list string) error {
 func (o *options) setAdminListen(address string) error {
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return fmt.Errorf("%w; give a host and a port, such as 127.0.0.1:8081", err)
+		return fmt.Errorf("%w; give a host and a port, such as 127.0.0.1:9081", err)
 	}
 	if !resolved.IP.IsLoopback() {
 		return fmt.Errorf("this is not a loopback address, but anybody who reaches the admin API controls the emulator; "+

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"flag"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +19,8 @@ import (
 	"testing"
 
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+	operatoroptions "github.com/jupico-operator/jupico-operator/internal/options"
+	"github.com/jupico-operator/jupico-operator/internal/version"
 )
 
 // program is the emulator, running in the test's process.
@@ -229,7 +232,7 @@ func TestAWrongCommandLineIsExplained(t *testing.T) {
 		want string
 	}{
 		{"flag", []string{"--port=1"}, "flag provided but not defined: -port; see --help"},
-		{"argument", []string{"serve"}, `unexpected argument "serve": there are only flags; see --help`},
+		{"argument", []string{"serve"}, `unexpected argument "serve": there are only flags, and the word version; see --help`},
 		{"form", []string{"--accept=Any"}, "flag -accept: a token form is required: Standard, TrailingNewline or Both"},
 		{"host", []string{"--hosts=https://a.example"}, `flag -hosts: "https://a.example" is not a DNS name or IP address`},
 		{"host with port", []string{"--hosts=a.example:1"}, `flag -hosts: "a.example:1" is not a DNS name or IP address`},
@@ -288,12 +291,39 @@ func TestAFailedStartIsExplained(t *testing.T) {
 	}
 }
 
+func TestTheProgramPrintsItsVersion(t *testing.T) {
+	for _, argument := range []string{"version", "--version"} {
+		var stdout strings.Builder
+		code, err := run(stopped(t), []string{argument}, &stdout)
+		if code != 0 || err != nil || stdout.String() != version.Text("jupico-emulator")+"\n" {
+			t.Errorf("%s: got %q, %v and exit code %d", argument, &stdout, err, code)
+		}
+	}
+}
+
+func TestTheEmulatorAndTheOperatorRunBesideEachOtherWithTheirDefaults(t *testing.T) {
+	emulator, err := parseFlags(nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var operator operatoroptions.Options
+	operator.BindFlags(flag.NewFlagSet("manager", flag.ContinueOnError))
+	taken := map[string]bool{"8443": true} // the port of the metrics in config/manager
+	for _, address := range []string{operator.HealthProbeBindAddress, emulator.listen, emulator.adminListen} {
+		_, port, err := net.SplitHostPort(address)
+		if err != nil || taken[port] {
+			t.Errorf("port %s of %s is taken, or %v", port, address, err)
+		}
+		taken[port] = true
+	}
+}
+
 func TestHelpDescribesEveryFlag(t *testing.T) {
 	var stdout strings.Builder
 	if code, err := run(stopped(t), []string{"--help"}, &stdout); code != 0 {
 		t.Errorf("got %v and exit code %d", err, code)
 	}
-	for _, flag := range []string{"listen", "admin-listen", "ca-file", "hosts", "accept", "authenticate-nobody"} {
+	for _, flag := range []string{"listen", "admin-listen", "ca-file", "hosts", "accept", "authenticate-nobody", "version"} {
 		if !strings.Contains(stdout.String(), "  -"+flag) {
 			t.Errorf("%s is missing in %s", flag, stdout.String())
 		}

@@ -21,10 +21,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/internal/version"
 )
-
-// version is stamped at build time.
-var version = "dev"
 
 // The exit codes, beside 0.
 const (
@@ -70,16 +68,27 @@ func newCommand(streams genericiooptions.IOStreams) *cobra.Command {
 		Long: "Show the state of JupicoCredentials, have them checked now, and rotate them. The commands work with your " +
 			"own rights, and never print a secret.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl jupico"},
-		Version:       version,
+		Version:       version.Text("kubectl-jupico"),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
 	root.SetOut(streams.Out)
 	root.SetErr(streams.ErrOut)
+	root.SetVersionTemplate("{{.Version}}\n")
 	c.config.AddFlags(root.PersistentFlags())
 	root.AddCommand(c.newStatusCommand(), c.newCheckCommand(), c.newExplainCommand(), c.newRenderCommand(),
-		c.newProveCommand(), c.newRotateCommand())
+		c.newProveCommand(), c.newRotateCommand(), c.newVersionCommand())
 	return root
+}
+
+// newVersionCommand prints what --version prints, as kubectl's command of that name does.
+func (c *cli) newVersionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version, the commit and the version of Go",
+		Args:  cobra.NoArgs,
+		Run:   func(*cobra.Command, []string) { c.printf("%s\n", version.Text("kubectl-jupico")) },
+	}
 }
 
 // connect returns a client, and the namespace that the user means.

@@ -23,6 +23,7 @@ import (
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
+	"github.com/jupico-operator/jupico-operator/internal/version"
 )
 
 // proveTimeout limits each request, from start to end.
@@ -88,7 +89,7 @@ func (c *cli) prove(ctx context.Context, p proof) error {
 		return err
 	}
 	api := jupico.NewClient(at.URL, roots, jupico.Config{
-		Timeout: proveTimeout, UserAgent: "kubectl-jupico/" + version, Proxy: proxy,
+		Timeout: proveTimeout, UserAgent: "kubectl-jupico/" + version.Version(), Proxy: proxy,
 	})
 	return c.ask(ctx, api, at, candidate)
 }

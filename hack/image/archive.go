@@ -5,6 +5,9 @@ package main
 
 import (
 	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -43,6 +46,60 @@ func writeArchive(path string, index v1.ImageIndex, fullName string) error {
 		return err
 	}
 	return file.Close()
+}
+
+// readArchive returns the image that writeArchive wrote. It unpacks the archive into the directory, which must exist as
+// long as the image is used.
+func readArchive(path, directory string) (v1.ImageIndex, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	if err := unarchive(file, directory); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	all, err := layout.ImageIndexFromPath(directory)
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := all.IndexManifest()
+	if err != nil {
+		return nil, err
+	}
+	if len(manifest.Manifests) != 1 {
+		return nil, fmt.Errorf("%s holds %d images, want 1", path, len(manifest.Manifests))
+	}
+	return all.ImageIndex(manifest.Manifests[0].Digest)
+}
+
+// unarchive unpacks a tar file, and nothing outside of the directory.
+func unarchive(file io.Reader, directory string) error {
+	root, err := os.OpenRoot(directory)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	reader := tar.NewReader(file)
+	for {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := root.MkdirAll(filepath.Dir(header.Name), 0o750); err != nil {
+			return err
+		}
+		content, err := io.ReadAll(reader)
+		if err != nil {
+			return err
+		}
+		if err := root.WriteFile(header.Name, content, 0o600); err != nil {
+			return err
+		}
+	}
 }
 
 // archive writes the files in a directory to a tar file, sorted by name.

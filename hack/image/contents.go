@@ -69,7 +69,7 @@ const (
 )
 
 // contents lists the modules that are linked into the programs, and Go's standard library. It reads them from the build
-// information in the programs. The list contains no build time, so the same source gives the same list.
+// information in the programs. The list contains no build time, so the same commit gives the same list.
 func contents(b *build, image v1.Hash, programs []*buildinfo.BuildInfo) ([]byte, error) {
 	packages := map[string]spdxPackage{}
 	for _, program := range programs {
@@ -89,7 +89,7 @@ func contents(b *build, image v1.Hash, programs []*buildinfo.BuildInfo) ([]byte,
 		Name:              b.title() + " " + b.version,
 		DocumentNamespace: "https://jupico.dev/spdx/" + b.title() + "-" + image.Hex,
 		CreationInfo: creationInfo{
-			Created:  time.Unix(0, 0).UTC().Format(time.RFC3339),
+			Created:  b.created(),
 			Creators: []string{"Tool: jupico-operator-hack-image"},
 		},
 		Packages: []spdxPackage{{
@@ -106,6 +106,9 @@ func contents(b *build, image v1.Hash, programs []*buildinfo.BuildInfo) ([]byte,
 	text, err := json.MarshalIndent(result, "", "  ")
 	return append(text, '\n'), err
 }
+
+// created is the time of the commit.
+func (b *build) created() string { return time.Unix(b.time, 0).UTC().Format(time.RFC3339) }
 
 func linked(module *debug.Module) *debug.Module {
 	if module.Replace != nil {

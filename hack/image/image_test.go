@@ -40,7 +40,7 @@ func buildSmall(t *testing.T, extraArgs ...string) (directory string) {
 		}
 	}
 	directory = t.TempDir()
-	args := []string{"-source=" + source, "-version=v1.2.3+x", "-output=" + directory}
+	args := []string{"-source=" + source, "-version=v1.2.3+x", "-commit=c0ffee", "-time=1767323045", "-output=" + directory}
 	if len(extraArgs) == 0 {
 		extraArgs = []string{"-image=small:v1.2.3"}
 	}
@@ -159,7 +159,9 @@ func checkImage(t *testing.T, image v1.Image, platform v1.Platform) {
 		t.Fatal(err)
 	}
 	if config.Config.User != "65532:65532" || config.Config.Entrypoint[0] != "/small" ||
-		config.Architecture != platform.Architecture || config.Config.Labels["org.opencontainers.image.version"] != "v1.2.3+x" {
+		config.Architecture != platform.Architecture || config.Config.Labels["org.opencontainers.image.version"] != "v1.2.3+x" ||
+		config.Config.Labels["org.opencontainers.image.revision"] != "c0ffee" ||
+		config.Config.Labels["org.opencontainers.image.created"] != "2026-01-02T03:04:05Z" {
 		t.Errorf("the configuration is %+v", config)
 	}
 	layers, err := image.Layers()
@@ -215,8 +217,27 @@ func TestAPushSendsTheImageAndItsListOfContents(t *testing.T) {
 	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
 	defer server.Close()
 	image := strings.TrimPrefix(server.URL, "http://") + "/team/small:v1.2.3"
-	directory := buildSmall(t, "-image="+image, "-push")
+	checkPushed(t, image, buildSmall(t, "-image="+image, "-push"))
+}
 
+func TestAnArchiveIsPushedWithTheDigestThatItHas(t *testing.T) {
+	server := httptest.NewServer(registry.New(registry.WithReferrersSupport(true)))
+	defer server.Close()
+	image := strings.TrimPrefix(server.URL, "http://") + "/team/small:v1.2.3"
+	directory := buildSmall(t)
+	b, err := parse([]string{"-image=" + image, "-from=" + filepath.Join(directory, "small.tar")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.run(); err != nil {
+		t.Fatal(err)
+	}
+	checkPushed(t, image, directory)
+}
+
+// checkPushed compares what the registry has with what was built in the directory.
+func checkPushed(t *testing.T, image, directory string) {
+	t.Helper()
 	tag, err := name.NewTag(image)
 	if err != nil {
 		t.Fatal(err)

@@ -29,8 +29,8 @@ const user = "65532:65532"
 // listType is the media type of an SPDX document.
 const listType types.MediaType = "application/spdx+json"
 
-// index builds the program and an image for each platform. All times are in 1970, because an image that contains its
-// build time would be different each time.
+// index builds the program and an image for each platform. Files are from 1970, because an image that contains its
+// build time would be different each time. The only other time is that of the commit.
 func (b *build) index() (v1.ImageIndex, []*buildinfo.BuildInfo, error) {
 	directory, err := os.MkdirTemp("", "image")
 	if err != nil {
@@ -42,6 +42,9 @@ func (b *build) index() (v1.ImageIndex, []*buildinfo.BuildInfo, error) {
 		"org.opencontainers.image.title":    b.title(),
 		"org.opencontainers.image.version":  b.version,
 		"org.opencontainers.image.licenses": "Apache-2.0",
+		"org.opencontainers.image.source":   repository,
+		"org.opencontainers.image.revision": b.commit,
+		"org.opencontainers.image.created":  b.created(),
 	}
 	index := v1.ImageIndex(empty.Index)
 	var programs []*buildinfo.BuildInfo
@@ -75,7 +78,9 @@ func (b *build) index() (v1.ImageIndex, []*buildinfo.BuildInfo, error) {
 // the build ID.
 func (b *build) compile(path string, platform v1.Platform) error {
 	command := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-mod=readonly",
-		"-ldflags", "-s -w -buildid= -X main.version="+b.version, "-o", path, b.pkg)
+		"-ldflags", "-s -w -buildid= "+
+			"-X github.com/jupico-operator/jupico-operator/internal/version.version="+b.version+" "+
+			"-X github.com/jupico-operator/jupico-operator/internal/version.commit="+b.commit, "-o", path, b.pkg)
 	command.Dir = b.source
 	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=", "GOWORK=off", "GOEXPERIMENT=", "GOAMD64=v1",
 		"GOARM64=v8.0", "GOOS="+platform.OS, "GOARCH="+platform.Architecture)

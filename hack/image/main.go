@@ -26,14 +26,20 @@ import (
 // platforms lists the platforms that the image supports.
 var platforms = []v1.Platform{{OS: "linux", Architecture: "amd64"}, {OS: "linux", Architecture: "arm64"}}
 
+// repository is where the source is.
+const repository = "https://github.com/jupico-operator/jupico-operator"
+
 // build says what to build, and where to write it.
 type build struct {
 	source  string // the module's directory
 	pkg     string // the program's package, relative to source
 	version string
+	commit  string
+	time    int64 // of the commit, in seconds since 1970
 	image   name.Tag
 	output  string // the directory to write to
 	push    bool
+	from    string // an archive to push, in place of building one
 }
 
 func main() {
@@ -56,13 +62,19 @@ func parse(args []string) (*build, error) {
 	flags.StringVar(&b.source, "source", ".", "`directory` of the module")
 	flags.StringVar(&b.pkg, "package", "./cmd", "`package` of the program")
 	flags.StringVar(&b.version, "version", "dev", "the program's `version`")
+	flags.StringVar(&b.commit, "commit", "unknown", "the `commit` that the source is")
+	flags.Int64Var(&b.time, "time", 0, "the `time` of the commit, in seconds since 1970")
 	flags.StringVar(&image, "image", "", "`name:tag` of the image")
 	flags.StringVar(&b.output, "output", ".", "`directory` for <name>.tar, <name>.spdx.json and <name>.digest")
+	flags.StringVar(&b.from, "from", "", "push the image in this `file`, which an earlier run wrote, and build nothing")
 	flags.BoolVar(&b.push, "push", false, "push the image and its list of contents, to the registry in its name")
-	if err := flags.Parse(args); err != nil {
+	err := flags.Parse(args)
+	if err != nil {
 		return nil, err
 	}
-	var err error
+	if flags.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q: there are only flags", flags.Arg(0))
+	}
 	b.image, err = name.NewTag(image, name.WithDefaultTag(""))
 	if err != nil || b.image.TagStr() == "" {
 		return nil, fmt.Errorf("--image: %q is not a name:tag", image)
@@ -77,6 +89,9 @@ func (b *build) title() string {
 }
 
 func (b *build) run() error {
+	if b.from != "" {
+		return b.publishArchive()
+	}
 	index, programs, err := b.index()
 	if err != nil {
 		return err
@@ -107,6 +122,24 @@ func (b *build) run() error {
 		return b.publish(index, list)
 	}
 	return nil
+}
+
+// publishArchive pushes the image in an archive, with the list of its contents that is beside it.
+func (b *build) publishArchive() error {
+	list, err := os.ReadFile(strings.TrimSuffix(b.from, ".tar") + ".spdx.json")
+	if err != nil {
+		return err
+	}
+	directory, err := os.MkdirTemp("", "image")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(directory) }()
+	index, err := readArchive(b.from, directory)
+	if err != nil {
+		return err
+	}
+	return b.publish(index, list)
 }
 
 // publish pushes the image, and the list of its contents as an artifact that refers to the image.
