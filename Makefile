@@ -32,6 +32,7 @@ GOLANGCI_LINT := $(BIN)/golangci-lint
 PROMTOOL := $(BIN)/promtool
 PROMETHEUS := $(BIN)/prometheus
 HELM := $(BIN)/helm
+ACTIONLINT := $(BIN)/actionlint
 
 # These are written by `make generate manifests build-installer` and compared by `make verify`.
 GENERATED := api/v1alpha1/zz_generated.deepcopy.go config/crd/bases config/rbac/role.yaml docs/api.md dist
@@ -76,7 +77,7 @@ bench-go: ## Run the micro benchmarks, in the format that benchstat reads.
 		./internal/render
 
 .PHONY: test
-test: verify vet lint test-rules test-dashboard test-image test-chart test-go ## Run every check: generated files, vet, lint, alerts, dashboard, image, chart, tests, coverage.
+test: verify vet lint lint-workflows test-rules test-dashboard test-image test-chart test-release test-go ## Run every check: generated files, vet, lint, alerts, dashboard, image, chart, release, tests, coverage.
 	$(call heading,All is well)
 
 ##@ Development
@@ -118,7 +119,7 @@ verify: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(KUSTOMIZE) ## Generate in a copy, to
 		(cd "$$copy" && rm -rf $(GENERATED)); \
 		MAKEFLAGS= $(SUBMAKE) --no-print-directory -C "$$copy" BIN=$(BIN) generate manifests build-installer >/dev/null; \
 		stale=; \
-		for path in $(GENERATED); do diff -ruN "$$path" "$$copy/$$path" || stale+=" $$path"; done; \
+		for path in $(GENERATED); do diff -ruN --exclude=release "$$path" "$$copy/$$path" || stale+=" $$path"; done; \
 		if [ -n "$$stale" ]; then \
 			echo "Not up to date:$$stale. Run make generate manifests build-installer" >&2; exit 1; \
 		fi; \
@@ -138,6 +139,11 @@ lint: $(GOLANGCI_LINT) ## Run golangci-lint, with the Kubernetes API linter.
 .PHONY: lint-fix
 lint-fix: $(GOLANGCI_LINT) ## Let golangci-lint fix what it can.
 	$(GOLANGCI_LINT) run --fix
+
+.PHONY: lint-workflows
+lint-workflows: $(ACTIONLINT) ## Lint the workflows of GitHub.
+	$(call heading,actionlint (seconds))
+	$(ACTIONLINT) -shellcheck= -pyflakes=
 
 .PHONY: test-rules
 test-rules: $(PROMTOOL) ## Test with promtool that every alert fires when it should, and only then.
@@ -161,6 +167,11 @@ test-image: ## Test the image builder: two equal builds, the lists of contents, 
 test-chart: $(KUSTOMIZE) ## Lint the Helm chart, and compare its output with that of kustomize.
 	$(call heading,Helm chart (2 to 5 min on two cold cores))
 	cd hack/chart; go vet ./... && KUSTOMIZE=$(KUSTOMIZE) go test -count=1 ./...
+
+.PHONY: test-release
+test-release: $(HELM) ## Make a release of small programs twice: equal bytes, right sums, and the image by its digest.
+	$(call heading,Release (1 to 2 min on two cold cores))
+	cd hack/release; go vet ./... && HELM=$(HELM) go test -count=1 ./...
 
 .PHONY: test-go
 test-go: $(KUSTOMIZE) ## Run all Go tests with the race detector and a real kube-apiserver, and check the coverage.
@@ -250,6 +261,28 @@ image-check: ## Build the image a second time, from a copy and without any cache
 run: build ## Run the operator here, against the cluster that kubectl points at. ARGS="--zap-log-level=debug".
 	$(BIN)/manager $(ARGS)
 
+##@ Release
+
+# The name of the image in a release, unless the command line has IMAGE=.
+release_image = $(if $(filter command line,$(origin IMAGE)),$(IMAGE),ghcr.io/jupico-operator/jupico-operator)
+make_release = cd hack/release && go run . -source=$(CURDIR) -helm=$(HELM) -image=$(release_image)
+
+.PHONY: release
+release: $(HELM) ## Make dist/release for VERSION=v1.2.3, and publish nothing. IMAGE=registry/name, DIRTY=1 for uncommitted changes.
+	$(call heading,Release (5 to 25 min on two cold cores))
+	@$(make_release) -version=$(VERSION) $(if $(filter-out 0 no false,$(DIRTY)),-allow-dirty)
+
+.PHONY: release-check
+release-check: $(HELM) ## Make the release of VERSION=v1.2.3 twice, the second time from a clone and without any cache, and compare.
+	$(call heading,Two releases (10 to 40 min on two cold cores))
+	@hack/release/check.sh $(VERSION) $(release_image) $(HELM)
+
+.PHONY: release-push
+release-push: $(HELM) ## Push the image, its SBOM and the chart in dist/release, using your docker login. VERSION, IMAGE as for release.
+	cd dist/release; sha256sum --check --strict SHA256SUMS
+	cd hack/image; go run . -from=$(CURDIR)/dist/release/$(notdir $(release_image)).tar -image=$(release_image):$(VERSION)
+	$(HELM) push dist/release/jupico-operator-$(VERSION:v%=%).tgz oci://$(dir $(release_image))charts
+
 ##@ End to end
 
 cluster = @go build -o $(CLUSTER)/cluster ./hack/cluster; $(CLUSTER)/cluster --dir=$(CLUSTER)
@@ -269,7 +302,8 @@ cluster-down: ## Stop that cluster.
 .PHONY: e2e
 e2e: build $(HELM) image image-emulator ## Run the end-to-end tests in the cluster of KUBECONFIG, or else of cluster-up. FOCUS='part of a name'.
 	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
-	@IMAGES=$(IMAGES) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(if $(FOCUS),-ginkgo.focus='$(FOCUS)')
+	@$(make_release) -version=$(RELEASE) -allow-dirty -platforms=$$(go env GOOS)/$$(go env GOARCH) -output=$(BIN)/release
+	@IMAGES=$(IMAGES) E2E_RELEASE=$(BIN)/release E2E_RELEASE_IMAGE=$(release_image) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(if $(FOCUS),-ginkgo.focus='$(FOCUS)')
 
 ##@ Cluster (the one that kubectl points at)
 
@@ -296,6 +330,9 @@ build_tool = @echo "Building $(notdir $@) ($(3) on two cold cores) ..."; \
 
 $(CONTROLLER_GEN): hack/tools/go.mod hack/tools/go.sum
 	$(call build_tool,hack/tools,sigs.k8s.io/controller-tools/cmd/controller-gen,1 to 2 min)
+
+$(ACTIONLINT): hack/tools/go.mod hack/tools/go.sum
+	$(call build_tool,hack/tools,github.com/rhysd/actionlint/cmd/actionlint,half a minute)
 
 $(CRD_REF_DOCS): hack/tools/go.mod hack/tools/go.sum
 	$(call build_tool,hack/tools,github.com/elastic/crd-ref-docs,half a minute)

@@ -152,20 +152,25 @@ func (c *cluster) becomeReady() error {
 	return nil
 }
 
-// load imports archives of images, so that no registry is needed.
+// load imports archives of images, so that no registry is needed. After NAME=FILE, pods can also ask for NAME@DIGEST.
 func (c *cluster) load(archives ...string) error {
 	pid, running := c.pid()
 	if !running {
 		return errors.New("no cluster is running: start one with cluster up")
 	}
 	for _, archive := range archives {
+		arguments := []string{
+			"--target=" + strconv.Itoa(pid), "--mount", "--net", "--pid", "--",
+			c.path("bin", "ctr"), "--namespace=k8s.io", "images", "import",
+		}
+		if name, file, found := strings.Cut(archive, "="); found {
+			arguments, archive = append(arguments, "--base-name="+name, "--digests"), file
+		}
 		path, err := filepath.Abs(archive)
 		if err != nil {
 			return err
 		}
-		err = quiet("nsenter", "--target="+strconv.Itoa(pid), "--mount", "--net", "--pid", "--",
-			c.path("bin", "ctr"), "--namespace=k8s.io", "images", "import", path)
-		if err != nil {
+		if err := quiet("nsenter", append(arguments, path)...); err != nil {
 			return err
 		}
 	}

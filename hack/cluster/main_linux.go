@@ -7,7 +7,7 @@
 //
 //	cluster up              starts the cluster if it is not up; the last line is the path of the kubeconfig
 //	cluster check           says whether the cluster can run on this machine
-//	cluster load FILE ...   imports archives of images
+//	cluster load FILE ...   imports archives of images; NAME=FILE makes one known by its digest too
 //	cluster down            stops the cluster, and keeps the programs that were built
 //
 // The cluster has its own namespaces (processes, mounts, network), so it does not touch those of the machine. When its
@@ -26,7 +26,8 @@ import (
 func main() {
 	dir := flag.String("dir", "bin/cluster", "`directory` for all files")
 	flag.Usage = func() {
-		_, _ = fmt.Fprintln(flag.CommandLine.Output(), "Usage: cluster [--dir=DIRECTORY] check | up | load FILE ... | down")
+		_, _ = fmt.Fprintln(flag.CommandLine.Output(),
+			"Usage: cluster [--dir=DIRECTORY] check | up | load [NAME=]FILE ... | down")
 		flag.PrintDefaults()
 	}
 	flag.Parse()

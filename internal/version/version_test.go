@@ -47,7 +47,7 @@ func TestAFlagOrAWordAsksForTheVersionAndNoOtherArgumentIsAllowed(t *testing.T) 
 
 // The linker says nothing if a variable does not exist.
 func TestTheMakefileAndTheImageStampTheVersionAndTheCommit(t *testing.T) {
-	for _, file := range []string{"../../Makefile", "../../Dockerfile", "../../hack/image/layers.go"} {
+	for _, file := range []string{"../../Makefile", "../../Dockerfile", "../../hack/image/layers.go", "../../hack/release/plugin.go"} {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -78,15 +78,21 @@ func helm(ctx context.Context, args ...string) {
 
 var helmHome string
 
+// useHelm gives helm an empty home until the end of the scenarios.
+func useHelm() {
+	GinkgoHelper()
+	if os.Getenv("HELM") == "" {
+		Fail("HELM must name the program: run make e2e")
+	}
+	helmHome = GinkgoT().TempDir()
+}
+
 var _ = Describe("Installed from the Helm chart", Ordered, func() {
 	charted := &resource{namespace: testNamespace, name: "charted", entries: []string{"main"}}
 	var app *application
 
 	BeforeAll(func(ctx context.Context) {
-		if os.Getenv("HELM") == "" {
-			Fail("HELM must name the program: run make e2e")
-		}
-		helmHome = GinkgoT().TempDir()
+		useHelm()
 		clearInstallation(ctx)
 		createNamespace(ctx, testNamespace)
 		trustEmulator(ctx, testNamespace)

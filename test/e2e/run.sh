@@ -15,11 +15,12 @@ if [ -n "${KUBECONFIG:-}" ]; then
     echo "Its nodes must have the images or be able to pull them: see E2E_LOAD in CONTRIBUTING.md."
   fi
   kubectl=$E2E_KUBECTL
+  unset E2E_RELEASE # its manifests name the image by a digest, which such a node does not know
 else
   heading "Starting a cluster on this machine (7 to 12 min on two cold cores, seconds if it is up)"
   "$MAKE" --no-print-directory cluster-up
   KUBECONFIG=$CLUSTER/state/admin.kubeconfig
-  "$CLUSTER/cluster" --dir="$CLUSTER" load "${archives[@]}"
+  "$CLUSTER/cluster" --dir="$CLUSTER" load "${archives[@]}" "$E2E_RELEASE_IMAGE=$E2E_RELEASE/jupico-operator.tar"
   kubectl=$(hack/controlplane/ensure.sh | tail -n 1)/kubectl
   export E2E_REPLACE=1 # this cluster belongs to nobody else
 fi

@@ -1,0 +1,3 @@
+module github.com/jupico-operator/jupico-operator/hack/release
+
+go 1.26.0
