@@ -91,7 +91,7 @@ func run(ctx context.Context, s settings) (err error) {
 		return err
 	}
 	k.logf("Nothing is lost: all %d resources are Ready, with the right tokens in their targets", s.resources)
-	return k.judge()
+	return k.judge(ctx)
 }
 
 // soak lets things happen for the time that was asked for. The operator is killed in the first third only, so that the

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	eventsv1 "k8s.io/api/events/v1"
+
 	"github.com/jupico-operator/jupico-operator/hack/testbed"
 )
 
@@ -38,19 +40,24 @@ type sample struct {
 
 // quantity is one of those that must not grow. With 2,000 resources there are 240,000 checks an hour. The bounds are
 // what one goroutine or connection in 1,600 checks, or 70 bytes in each, would make. The heap does grow a little, as
-// the operator remembers the tokens of former passwords for a day.
+// the operator remembers the tokens of former passwords for a day. And client-go remembers each event for 6 to 12
+// minutes, to count it if it comes again.
 type quantity struct {
-	name  string
-	unit  string
-	bound float64 // how much more there may be after an hour
-	of    func(sample) float64
+	name     string
+	unit     string
+	bound    float64 // how much more there may be after an hour
+	perEvent float64 // how much more there may be for each event
+	of       func(sample) float64
 }
 
 var quantities = []quantity{
-	{"heap", "MiB", 16, func(s sample) float64 { return s.heap }},
-	{"goroutines", "", 150, func(s sample) float64 { return s.goroutines }},
-	{"connections", "", 150, func(s sample) float64 { return s.connections }},
+	{"heap", "MiB", 16, 4. / 1024, func(s sample) float64 { return s.heap }},
+	{"goroutines", "", 150, 0, func(s sample) float64 { return s.goroutines }},
+	{"connections", "", 150, 0, func(s sample) float64 { return s.connections }},
 }
+
+// eventMemory is how long client-go remembers an event at most.
+const eventMemory = 12 * time.Minute
 
 // sample takes samples until the context ends.
 func (k *soak) sample(ctx context.Context) {
@@ -129,7 +136,7 @@ func (o *operator) countConnections() (n float64, err error) {
 }
 
 // judge prints how the quantities developed, and fails if one grew beyond its bound.
-func (k *soak) judge() error {
+func (k *soak) judge(ctx context.Context) error {
 	for _, name := range slices.Sorted(maps.Keys(k.happened)) {
 		fmt.Printf("%5d times: %s\n", k.happened[name], name)
 	}
@@ -139,9 +146,15 @@ func (k *soak) judge() error {
 	first, last := k.samples[0], k.samples[len(k.samples)-1]
 	fmt.Printf("%d samples in %.0f s, from %.0f s after the last start of the operator:\n", len(k.samples),
 		last.at.Sub(first.at).Seconds(), first.at.Sub(k.operator.began).Seconds())
+	events, err := k.countEvents(ctx, first.at, last.at)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d events in that time\n", events)
 	var errs []error
 	for _, q := range quantities {
 		slope, deviation := fit(k.samples, q.of)
+		q.bound += q.perEvent * float64(events) / last.at.Sub(first.at).Hours()
 		fmt.Printf("%-12s from %.1f to %.1f %s, slope %+.1f ± %.1f per hour, bound %.0f\n", q.name, q.of(first), q.of(last),
 			q.unit, slope, deviation, q.bound)
 		if grew(slope, deviation, q.bound) {
@@ -149,6 +162,23 @@ func (k *soak) judge() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// countEvents counts those that the operator recorded between two times and may still remember at the second one.
+func (k *soak) countEvents(ctx context.Context, from, to time.Time) (n int, err error) {
+	if atMost := to.Add(-eventMemory); from.Before(atMost) {
+		from = atMost
+	}
+	var events eventsv1.EventList
+	if err := k.admin.List(ctx, &events); err != nil {
+		return 0, err
+	}
+	for i := range events.Items {
+		if at := events.Items[i].EventTime.Time; at.After(from) && at.Before(to) {
+			n++
+		}
+	}
+	return n, nil
 }
 
 // grew reports whether a slope is beyond a bound. Only what chance does not explain counts: two standard deviations.
