@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -154,9 +156,17 @@ func (k *soak) startControlPlane(ctx context.Context, assets string) error {
 }
 
 // restartAPIServer kills the API server and starts it again, with the same address and certificates.
-func (k *soak) restartAPIServer(context.Context) error {
+func (k *soak) restartAPIServer(ctx context.Context) error {
 	apiServer := k.controlPlane.ControlPlane.APIServer
 	_ = apiServer.Stop() // it had to be killed, which is an error to it
+	// On a busy machine, a process that was killed may keep its port for a while.
+	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, startTimeout, true, func(context.Context) (bool, error) {
+		listener, err := net.Listen("tcp", apiServer.SecureServing.HostPort())
+		return err == nil && listener.Close() == nil, nil
+	})
+	if err != nil {
+		return err
+	}
 	return apiServer.Start()
 }
 
