@@ -81,7 +81,13 @@ func run(ctx context.Context, opts *options.Options) error {
 	if err != nil {
 		return err
 	}
-	config := jupico.Config{Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version.Version(), Proxy: proxy}
+	roots, err := opts.Roots()
+	if err != nil {
+		return err
+	}
+	config := jupico.Config{
+		Timeout: opts.CheckTimeout, UserAgent: "jupico-operator/" + version.Version(), Proxy: proxy, Roots: roots,
+	}
 	checks := checker.New(allowed, config, checker.Options{
 		QPS:     opts.CheckQPS,
 		Burst:   opts.CheckBurst,

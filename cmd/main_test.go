@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -21,10 +22,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/crypto/x509roots/fallback/bundle"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
+	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
 	"github.com/jupico-operator/jupico-operator/internal/options"
 	"github.com/jupico-operator/jupico-operator/internal/version"
 )
@@ -71,6 +74,32 @@ func TestTheProgramBringsCertificatesForAnImageThatHasNone(t *testing.T) {
 		}
 	}()
 	x509.SetFallbackRoots(x509.NewCertPool()) // panics where there are some already
+}
+
+func TestTheCertificatesThatTheProgramBringsStayBesideThoseOfADirectory(t *testing.T) {
+	directory := t.TempDir()
+	for _, variable := range []string{"SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		t.Setenv(variable, filepath.Join(directory, "none")) // an image that has none; nothing has read the system's before
+	}
+	ca, err := jupicotest.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(directory, "ca.crt"), ca.PEM(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := x509.NewCertPool()
+	want.AppendCertsFromPEM(ca.PEM())
+	for root := range bundle.Roots() {
+		certificate, err := x509.ParseCertificate(root.Certificate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want.AddCert(certificate)
+	}
+	if got, err := (&options.Options{TrustedCADir: directory}).Roots(); err != nil || !got.Equal(want) {
+		t.Errorf("got %v and other certificates", err)
+	}
 }
 
 func TestAMetricSaysWhatRuns(t *testing.T) {

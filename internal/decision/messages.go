@@ -212,7 +212,7 @@ func (s *view) noEvidence(result outcome.Result) string {
 		message := fmt.Sprintf("%s cannot be asked (%s). See the proxy, and HTTPS_PROXY of the operator.",
 			s.Endpoint.URL, result.Detail)
 		if result.Outcome == outcome.TLSFailure {
-			message += " Its certificate is verified by the authorities of the system, or of SSL_CERT_FILE."
+			message += " Its certificate is verified by the authorities of the system, of SSL_CERT_FILE or of --trusted-ca-dir."
 		}
 		return message
 	}

@@ -26,6 +26,8 @@ type Config struct {
 	UserAgent string
 	// Proxy returns the proxy on the way to a base URL. When it is nil or returns nil, there is none.
 	Proxy func(target *url.URL) *url.URL
+	// Roots are the authorities that count as the system's. Nil means those that it has.
+	Roots *x509.CertPool
 }
 
 // Client checks tokens at one base URL with one set of TLS settings. It is safe for concurrent use.
@@ -47,6 +49,9 @@ const connectToProxy = "proxyconnect"
 // nil means the system's. That of a proxy must be signed by one of the system's.
 func NewClient(baseURL string, roots *x509.CertPool, config Config) *Client {
 	c := &Client{config: config, status: baseURL + "/status"}
+	if roots == nil {
+		roots = config.Roots
+	}
 	if target, err := url.Parse(baseURL); err == nil && config.Proxy != nil {
 		c.proxy = config.Proxy(target)
 	}
@@ -74,7 +79,7 @@ func NewClient(baseURL string, roots *x509.CertPool, config Config) *Client {
 	}
 	if c.proxy != nil && c.proxy.Scheme == "https" {
 		// This is called for the connection to the proxy alone. TLSClientConfig is left to the endpoint's inside of it.
-		toProxy := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12}}
+		toProxy := &tls.Dialer{NetDialer: dialer, Config: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: config.Roots}}
 		c.transport.DialTLSContext = toProxy.DialContext
 	}
 	return c

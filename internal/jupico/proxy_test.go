@@ -201,6 +201,40 @@ func TestAProxyIsVerifiedByTheSystemAndTheEndpointByItsBundle(t *testing.T) {
 	}
 }
 
+func TestTheRootsOfTheConfigCountAsTheSystemsForProxyAndEndpoint(t *testing.T) {
+	_, s := emulate(t)
+	theProxy.on(t, "platform.jupico.com:443", func(w http.ResponseWriter, _ *http.Request) { tunnel(w, s.host) })
+	certificate, err := s.ca.Issue("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(theProxy)
+	server.TLS = jupicotest.ServerTLS(certificate)
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	setProxy(t, map[string]string{"HTTPS_PROXY": server.URL})
+	chosen, err := ProxyFromEnvironment()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		sentence   string
+		roots, own *x509.CertPool
+		want       outcome.Outcome
+		detail     string
+	}{
+		{"both", trusting(s), nil, outcome.Accepted, "HTTP 200"},
+		{"an endpoint with a bundle, which counts instead", trusting(s), x509.NewCertPool(), outcome.TLSFailure,
+			"the certificate is signed by an authority that is not trusted here"},
+	} {
+		t.Run(tc.sentence, func(t *testing.T) {
+			client := NewClient(productionURL, tc.own, Config{Timeout: patience, Proxy: chosen, Roots: tc.roots})
+			t.Cleanup(client.CloseIdleConnections)
+			wantResult(t, client.Check(t.Context(), parse(t, goodToken)), tc.want, tc.detail)
+		})
+	}
+}
+
 // tunnel connects a proxy's client with a server, until one of them hangs up.
 func tunnel(w http.ResponseWriter, hostPort string) {
 	server, err := net.Dial("tcp", hostPort)

@@ -24,6 +24,7 @@ type Options struct {
 	KubeAPIQPS              float64
 	KubeAPIBurst            int
 	AllowedEndpoints        []string
+	TrustedCADir            string
 	CheckTimeout            time.Duration
 	CheckQPS                float64
 	CheckBurst              int
@@ -49,6 +50,9 @@ func (o *Options) BindFlags(fs *flag.FlagSet) {
 	fs.Func("allowed-endpoint", "Base `URL`, such as https://jupico-gw.corp.example, that credentials may be sent to "+
 		"beside Jupico's own two hosts. Scheme, host, port and path must match exactly. May be given more than once.",
 		appendTo(&o.AllowedEndpoints))
+	fs.StringVar(&o.TrustedCADir, "trusted-ca-dir", "",
+		"`Directory` with certificates of authorities, in PEM, that are trusted in addition to the system's. Read at the "+
+			"start.")
 	fs.DurationVar(&o.CheckTimeout, "check-timeout", 10*time.Second,
 		"How long one request to Jupico may take in all.")
 	fs.Float64Var(&o.CheckQPS, "check-qps", 20,
@@ -103,6 +107,8 @@ func (o *Options) Validate() error {
 		"--metrics-cert-dir: plain HTTP, which --metrics-secure=false asks for, has no certificate")
 	_, err := o.AllowList()
 	require(err == nil, "--allowed-endpoint: %w", err)
+	_, err = o.Roots()
+	require(err == nil, "--trusted-ca-dir: %w", err)
 	require(o.CheckTimeout >= time.Second && o.CheckTimeout <= time.Minute,
 		"--check-timeout: %s is not between 1s and 1m", o.CheckTimeout)
 	require(o.CheckQPS >= 0.1 && o.CheckQPS <= 10_000, // a delivery takes two requests in a minute; NaN is neither

@@ -72,6 +72,7 @@ func TestEveryFlagSetsItsOption(t *testing.T) {
 			func(o *Options) {
 				o.AllowedEndpoints = []string{"https://a.example", "https://b.example", "https://c.example"}
 			}},
+		{"authorities", []string{"--trusted-ca-dir=/ca"}, func(o *Options) { o.TrustedCADir = "/ca" }},
 		{"the timeout", []string{"--check-timeout=20s"}, func(o *Options) { o.CheckTimeout = 20 * time.Second }},
 		{"checks a second", []string{"--check-qps=2.5"}, func(o *Options) { o.CheckQPS = 2.5 }},
 		{"checks at once", []string{"--check-burst=5"}, func(o *Options) { o.CheckBurst = 5 }},
@@ -211,7 +212,7 @@ func TestTheHelpMentionsEveryFlag(t *testing.T) {
 	want := []string{
 		"allowed-endpoint", "check-burst", "check-qps", "check-timeout", "health-probe-bind-address", "kube-api-burst", "kube-api-qps", "leader-elect",
 		"max-concurrent-reconciles", "metrics-bind-address", "metrics-cert-dir", "metrics-secure", "namespaces",
-		"pprof-bind-address",
+		"pprof-bind-address", "trusted-ca-dir",
 	}
 	var bound []string
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
