@@ -105,7 +105,7 @@ build-installer: $(KUSTOMIZE) ## Write dist/: crds.yaml, operator.yaml, both in 
 	mkdir dist/chart/files
 	cp dist/crds.yaml config/rbac/role.yaml config/rbac/leader_election_role.yaml config/rbac/jupicocredential_*_role.yaml \
 		config/components/*/*_monitor.yaml config/components/*/*_rule.yaml config/components/*/*_policy.yaml \
-		config/components/*/*.json dist/chart/files
+		config/components/*/*.json config/chart/values.yaml dist/chart/files
 
 .PHONY: fmt
 fmt: ## Format the code.
@@ -164,7 +164,7 @@ test-image: ## Test the image builder: two equal builds, the lists of contents, 
 	cd hack/image; go vet ./... && go test -count=1 ./...
 
 .PHONY: test-chart
-test-chart: $(KUSTOMIZE) ## Lint the Helm chart, and compare its output with that of kustomize.
+test-chart: $(KUSTOMIZE) ## Lint the Helm chart, test each value, and compare its output with that of kustomize.
 	$(call heading,Helm chart (2 to 5 min on two cold cores))
 	cd hack/chart; go vet ./... && KUSTOMIZE=$(KUSTOMIZE) go test -count=1 ./...
 

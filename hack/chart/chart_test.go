@@ -20,6 +20,7 @@ import (
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/common/util"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
@@ -40,26 +41,43 @@ type object = map[string]any
 // helm renders the chart, as "helm template jupico-operator dist/chart -n jupico-operator-system" does.
 func helm(t *testing.T, v values) (map[string]object, error) {
 	t.Helper()
-	chart, err := loader.LoadDir(directory)
+	files, err := render(load(t, directory), "jupico-operator", v)
+	if err != nil {
+		return nil, err
+	}
+	return objectsOf(t, files), nil
+}
+
+// load loads a chart from a directory or an archive.
+func load(t *testing.T, path string) *chart.Chart {
+	t.Helper()
+	loaded, err := loader.Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	release := common.ReleaseOptions{Name: "jupico-operator", Namespace: namespace, IsInstall: true, Revision: 1}
-	all, err := util.ToRenderValues(chart, v, release, common.DefaultCapabilities)
+	return loaded
+}
+
+// render returns the text that each template makes.
+func render(c *chart.Chart, release string, v values) (map[string]string, error) {
+	options := common.ReleaseOptions{Name: release, Namespace: namespace, IsInstall: true, Revision: 1}
+	all, err := util.ToRenderValues(c, v, options, common.DefaultCapabilities)
 	if err != nil {
 		return nil, err
 	}
-	rendered, err := engine.Render(chart, all)
-	if err != nil {
-		return nil, err
-	}
+	return engine.Render(c, all)
+}
+
+// objectsOf are those in the text that templates made.
+func objectsOf(t *testing.T, files map[string]string) map[string]object {
+	t.Helper()
 	var documents []string
-	for name, text := range rendered {
+	for name, text := range files {
 		if strings.HasSuffix(name, ".yaml") {
 			documents = append(documents, text)
 		}
 	}
-	return objects(t, strings.Join(documents, "\n---\n")), nil
+	return objects(t, strings.Join(documents, "\n---\n"))
 }
 
 func mustHelm(t *testing.T, v values) map[string]object {
@@ -184,14 +202,16 @@ func TestTheChartMakesWhatKustomizeMakes(t *testing.T) {
 }
 
 func TestTheChartHasNothingToComplainOf(t *testing.T) {
-	result := lint.RunAll(directory, values{}, namespace)
-	for _, message := range result.Messages {
-		if !strings.Contains(message.Error(), "icon is recommended") {
-			t.Error(message)
+	for _, v := range []values{{}, parse(t, everyPart)} {
+		result := lint.RunAll(directory, v, namespace)
+		for _, message := range result.Messages {
+			if !strings.Contains(message.Error(), "icon is recommended") {
+				t.Error(message)
+			}
 		}
-	}
-	if len(result.Messages) == 0 {
-		t.Error("not even the missing icon was noticed: was anything looked at?")
+		if len(result.Messages) == 0 {
+			t.Error("not even the missing icon was noticed: was anything looked at?")
+		}
 	}
 }
 
@@ -231,71 +251,6 @@ func at(t *testing.T, from any, path ...any) any {
 	return from
 }
 
-func TestEveryValueArrives(t *testing.T) {
-	pod := func(more ...any) []any { return append([]any{manager, "spec", "template", "spec"}, more...) }
-	container := func(more ...any) []any { return append(pod("containers", 0), more...) }
-	const monitor = "ServiceMonitor jupico-operator-system/jupico-operator-controller-manager"
-	for _, tc := range []struct {
-		sentence string
-		values   string
-		path     []any
-		want     any
-	}{
-		{"the image", "image: {repository: r.example/a, tag: v9}", container("image"), "r.example/a:v9"},
-		{"the pull policy", "image: {pullPolicy: Always}", container("imagePullPolicy"), "Always"},
-		{"pull secrets", "imagePullSecrets: [{name: a}]", pod("imagePullSecrets", 0, "name"), "a"},
-		{"replicas", "replicas: 3", []any{manager, "spec", "replicas"}, 3.0},
-		{"resources", "resources: {limits: {memory: 1Gi}}", container("resources", "limits", "memory"), "1Gi"},
-		{"namespaces, as a flag", "namespaces: [a, b]", container("args", 3), "--namespaces=a,b"},
-		{"namespaces, as rights", "namespaces: [a, b]",
-			[]any{"RoleBinding b/jupico-operator-manager-rolebinding", "subjects", 0, "namespace"}, namespace},
-		{"namespaces, and no rights elsewhere", "namespaces: [a]", []any{"ClusterRole /jupico-operator-manager-role"}, nil},
-		{"an endpoint", "allowedEndpoints: ['https://a.example']", container("args", 3), "--allowed-endpoint=https://a.example"},
-		{"a flag", "extraArgs: [--check-qps=4]", container("args", 3), "--check-qps=4"},
-		{"an environment variable", "extraEnv: [{name: HTTPS_PROXY, value: 'http://p:1'}]", container("env", 3, "value"), "http://p:1"},
-		{"the runtime's memory limit", "goMemLimit: 920MiB", container("env", 0, "value"), "920MiB"},
-		{"no memory limit of the runtime", "goMemLimit: 'off'", container("env", 0, "value"), "off"},
-		{"the runtime's garbage collection", "goGC: 100", container("env", 1, "value"), "100"},
-		{"the runtime's processors", "goMaxProcs: 4", container("env", 2, "value"), "4"},
-		{"no aggregated roles", "aggregatedRoles: false", []any{"ClusterRole /jupico-operator-jupicocredential-editor-role"}, nil},
-		{"no metrics, as a flag", "metrics: {enabled: false}", container("args", 1), "--metrics-bind-address=0"},
-		{"no metrics, and no service", "metrics: {enabled: false}",
-			[]any{"Service jupico-operator-system/jupico-operator-controller-manager-metrics-service"}, nil},
-		{"a certificate, as a flag", "metrics: {tlsSecretName: a}", container("args", 3), "--metrics-cert-dir=/etc/jupico-operator/metrics"},
-		{"a certificate, mounted", "metrics: {tlsSecretName: a}", container("volumeMounts", 0, "mountPath"), "/etc/jupico-operator/metrics"},
-		{"a certificate, its Secret", "metrics: {tlsSecretName: a}", pod("volumes", 0, "secret", "secretName"), "a"},
-		{"a label of the service monitor", "serviceMonitor: {enabled: true, labels: {release: a}}",
-			[]any{monitor, "metadata", "labels", "release"}, "a"},
-		{"a label of the rules", "prometheusRule: {enabled: true, labels: {release: a}}",
-			[]any{"PrometheusRule jupico-operator-system/jupico-operator", "metadata", "labels", "release"}, "a"},
-		{"a label of the dashboard", "grafanaDashboard: {enabled: true, labels: {team: a}}",
-			[]any{"ConfigMap jupico-operator-system/jupico-operator-dashboard", "metadata", "labels", "team"}, "a"},
-		{"no disruption budget", "podDisruptionBudget: {enabled: false}",
-			[]any{"PodDisruptionBudget jupico-operator-system/jupico-operator-controller-manager"}, nil},
-		{"an annotation of the service account", "serviceAccount: {annotations: {a: b}}",
-			[]any{"ServiceAccount jupico-operator-system/jupico-operator-controller-manager", "metadata", "annotations", "a"}, "b"},
-		{"an annotation of the pods", "podAnnotations: {a: b}", []any{manager, "spec", "template", "metadata", "annotations", "a"}, "b"},
-		{"the priority", "priorityClassName: a", pod("priorityClassName"), "a"},
-		{"the nodes", "nodeSelector: {a: b}", pod("nodeSelector", "a"), "b"},
-		{"a toleration", "tolerations: [{key: a}]", pod("tolerations", 0, "key"), "a"},
-		{"an affinity", "affinity: {nodeAffinity: {a: b}}", pod("affinity", "nodeAffinity", "a"), "b"},
-	} {
-		t.Run(tc.sentence, func(t *testing.T) {
-			var v values
-			if err := yaml.Unmarshal([]byte(tc.values), &v); err != nil {
-				t.Fatal(err)
-			}
-			made := object{}
-			for key, o := range mustHelm(t, v) {
-				made[key] = o
-			}
-			if got := at(t, made, tc.path...); got != tc.want {
-				t.Errorf("got %v, want %v", got, tc.want)
-			}
-		})
-	}
-}
-
 func TestTheRuntimesMemoryLimitIsNineTenthsOfTheContainers(t *testing.T) {
 	container := at(t, mustHelm(t, values{})[manager], "spec", "template", "spec", "containers", 0)
 	limit, _ := at(t, container, "resources", "limits", "memory").(string)
@@ -316,22 +271,6 @@ func TestTheRuntimesMemoryLimitIsNineTenthsOfTheContainers(t *testing.T) {
 	}
 }
 
-func TestValuesThatMeanNothingAreRefused(t *testing.T) {
-	for _, text := range []string{
-		"replica: 3", "replicas: many", "image: {tagg: a}", "namespaces: [Shop]", "namespaces: shop", "extraArgs: [verbose]",
-		"allowedEndpoints: ['http://a.example']", "metrics: {enabled: perhaps}", "goMemLimit: 920Mi", "goGC: 0", "goMaxProcs: all",
-		"serviceMonitor: {enabled: true}\nmetrics: {enabled: false}", "grafanaDashboard: {enabled: true}\nmetrics: {enabled: false}",
-	} {
-		var v values
-		if err := yaml.Unmarshal([]byte(text), &v); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := helm(t, v); err == nil {
-			t.Errorf("%q was taken", text)
-		}
-	}
-}
-
 func TestTheChartIsOfTheVersionThatKustomizeInstalls(t *testing.T) {
 	var kustomization struct {
 		Images []struct {
@@ -345,12 +284,9 @@ func TestTheChartIsOfTheVersionThatKustomizeInstalls(t *testing.T) {
 	if err := yaml.Unmarshal(text, &kustomization); err != nil {
 		t.Fatal(err)
 	}
-	chart, err := loader.LoadDir(directory)
-	if err != nil {
-		t.Fatal(err)
-	}
+	metadata := load(t, directory).Metadata
 	tag := kustomization.Images[0].NewTag
-	if chart.Metadata.AppVersion != tag || "v"+chart.Metadata.Version != tag {
-		t.Errorf("the chart is %s of %s, and kustomize installs %s", chart.Metadata.Version, chart.Metadata.AppVersion, tag)
+	if metadata.AppVersion != tag || "v"+metadata.Version != tag {
+		t.Errorf("the chart is %s of %s, and kustomize installs %s", metadata.Version, metadata.AppVersion, tag)
 	}
 }
