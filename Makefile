@@ -174,13 +174,14 @@ test-release: $(HELM) ## Make a release of small programs twice: equal bytes, ri
 	cd hack/release; go vet ./... && HELM=$(HELM) go test -count=1 ./...
 
 .PHONY: test-go
-test-go: $(KUSTOMIZE) ## Run all Go tests with the race detector and a real kube-apiserver, and check the coverage.
+test-go: $(KUSTOMIZE) $(HELM) ## Run all Go tests with the race detector and a real kube-apiserver, and check the coverage.
 	$(call heading,Control plane for the tests)
 	@hack/controlplane/ensure.sh
 	$(call heading,Tests with the race detector (8 to 15 min on two cold cores))
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
-		KUBEBUILDER_ASSETS="$$assets" KUSTOMIZE=$(KUSTOMIZE) CGO_ENABLED=1 go test -race -short -count=1 -timeout=30m \
-			-covermode=atomic -coverpkg=./internal/... -coverprofile=cover.out $$(go list ./... | grep -v /test/resilience)
+		KUBEBUILDER_ASSETS="$$assets" KUSTOMIZE=$(KUSTOMIZE) HELM=$(HELM) CGO_ENABLED=1 \
+			go test -race -short -count=1 -timeout=30m \
+				-covermode=atomic -coverpkg=./internal/... -coverprofile=cover.out $$(go list ./... | grep -v /test/resilience)
 	$(call heading,All random walks and months (a minute))
 	go test -count=1 ./internal/decision
 	$(call heading,The operator in trouble (2 to 5 min on two cold cores))
