@@ -1,11 +1,13 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command picture runs another command, shows its output, and draws it as an animated SVG: each line appears when it did.
+// Command picture runs another command, shows its output, and draws it as an animated SVG, in which each line appears
+// when it did.
 package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/xml"
 	"errors"
 	"flag"
@@ -47,15 +49,15 @@ func main() {
 
 func run(out, title string, command []string) error {
 	if out == "" || len(command) == 0 {
-		return errors.New("usage: picture -out=FILE -title=TEXT COMMAND ...")
+		return errors.New("-out and a command are needed")
 	}
-	lines, err := record(exec.Command(command[0], command[1:]...))
+	lines, err := record(exec.CommandContext(context.Background(), command[0], command[1:]...))
 	if err != nil {
 		return err
 	}
 	var picture strings.Builder
 	draw(&picture, title, lines)
-	return os.WriteFile(out, []byte(picture.String()), 0o644)
+	return os.WriteFile(out, []byte(picture.String()), 0o600)
 }
 
 // record runs a command, and returns what it printed. An error is that of the command.

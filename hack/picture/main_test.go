@@ -15,7 +15,7 @@ import (
 )
 
 func TestAPictureIsXMLWithEachLineThatWasPrinted(t *testing.T) {
-	lines, err := record(exec.Command("printf", `1. <A> & "B"\n   $ kubectl get jcred\n\nthe end`))
+	lines, err := record(exec.CommandContext(t.Context(), "printf", `1. <A> & "B"\n   $ kubectl get jcred\n\nthe end`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -160,11 +160,11 @@ func (k *soak) restartAPIServer(ctx context.Context) error {
 	apiServer := k.controlPlane.ControlPlane.APIServer
 	_ = apiServer.Stop() // it had to be killed, which is an error to it
 	// On a busy machine, a process that was killed may keep its port for a while.
-	err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, startTimeout, true, func(context.Context) (bool, error) {
-		listener, err := net.Listen("tcp", apiServer.SecureServing.HostPort())
+	isFree := func(context.Context) (bool, error) {
+		listener, err := net.Listen("tcp", apiServer.HostPort())
 		return err == nil && listener.Close() == nil, nil
-	})
-	if err != nil {
+	}
+	if err := wait.PollUntilContextTimeout(ctx, 100*time.Millisecond, startTimeout, true, isFree); err != nil {
 		return err
 	}
 	return apiServer.Start()

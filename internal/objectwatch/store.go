@@ -283,7 +283,9 @@ func (s *store) tell(name types.NamespacedName, before, now *Object) {
 func (s *store) write(object metav1.Object, write func() error) error {
 	name := keyOf(object)
 	s.mu.Lock()
-	s.writing[name] = s.writing[name] // another resource may be writing it, too
+	if _, isWriting := s.writing[name]; !isWriting { // by another resource
+		s.writing[name] = nil
+	}
 	s.mu.Unlock()
 	err := write()
 	if err == nil {
