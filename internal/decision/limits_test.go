@@ -400,3 +400,18 @@ func TestACheckRequestThatIsPutOffIsSaidToBe(t *testing.T) {
 		t.Errorf("Ready still says %q", said)
 	}
 }
+
+func TestAHeldEditIsSaidBesideTheRevocationThatItIsToMend(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.answer("good", outcome.Rejected)
+	w.run(6 * m)
+	w.fight(12)
+	w.expectReady("False/Revoked")
+	for _, want := range []string{"and now rejects it", "After 10 edits or check requests in a row"} {
+		if got := w.message(v1alpha1.ConditionReady); !strings.Contains(got, want) {
+			t.Errorf("Ready does not say %q, but %q", want, got)
+		}
+	}
+}
