@@ -51,7 +51,7 @@ type quantity struct {
 }
 
 var quantities = []quantity{
-	{"heap", "MiB", 16, 4. / 1024, func(s sample) float64 { return s.heap }},
+	{"heap", "MiB", 16, 2. / 1024, func(s sample) float64 { return s.heap }},
 	{"goroutines", "", 150, 0, func(s sample) float64 { return s.goroutines }},
 	{"connections", "", 150, 0, func(s sample) float64 { return s.connections }},
 }
