@@ -1,8 +1,8 @@
 // Copyright The jupico-operator Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command picture runs another command, shows its output, and draws it as an animated SVG, in which each line appears
-// when it did.
+// Command picture runs another command, shows its output, and draws it as an animated SVG, in which the lines appear
+// one after the other as they did, but for long waits.
 package main
 
 import (
@@ -27,6 +27,8 @@ const (
 	margin        = 14
 	// longestWait is what a longer time between two lines is shortened to.
 	longestWait = 1500 * time.Millisecond
+	// reading is how much later each heading appears, so that there is time to read what was before.
+	reading = 1500 * time.Millisecond
 	// end is how long the last line stays before the picture begins again.
 	end = 6 * time.Second
 )
@@ -76,6 +78,9 @@ func record(command *exec.Cmd) ([]line, error) {
 	for scanner := bufio.NewScanner(output); scanner.Scan(); {
 		fmt.Println(scanner.Text())
 		at += min(time.Since(last), longestWait)
+		if heading.MatchString(scanner.Text()) {
+			at += reading
+		}
 		last = time.Now()
 		lines = append(lines, line{scanner.Text(), at})
 	}
@@ -90,7 +95,7 @@ func draw(w io.Writer, title string, lines []line) {
 	printf := func(format string, values ...any) { _, _ = fmt.Fprintf(w, format, values...) }
 	printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" role="img">`+"\n", width, height)
 	printf("<title>%s</title>\n<style>\n", escape(title))
-	printf("text { font: 13px ui-monospace, Menlo, Consolas, monospace; fill: #c9d1d9; white-space: pre }\n" +
+	printf("text { font: 13px ui-monospace, Menlo, Consolas, monospace; fill: #c9d1d9 }\n" +
 		".title { fill: #8b949e } .heading { fill: #79c0ff; font-weight: bold } .command { fill: #7ee787 }\n")
 	printf("#lines { transform: translateY(%dpx) }\n", position(len(lines)-1))
 	total := end
@@ -125,9 +130,10 @@ func draw(w io.Writer, title string, lines []line) {
 // position is how far the lines are moved when the i-th of them is at the bottom.
 func position(i int) int { return (rows - 1 - i) * lineHeight }
 
+// escape makes text that XML takes, and in which no renderer drops the spaces.
 func escape(text string) string {
 	var escaped strings.Builder
-	if err := xml.EscapeText(&escaped, []byte(text)); err != nil {
+	if err := xml.EscapeText(&escaped, []byte(strings.ReplaceAll(text, " ", "\u00a0"))); err != nil {
 		panic(err) // a strings.Builder never fails
 	}
 	return escaped.String()

@@ -31,7 +31,7 @@ func TestAPictureIsXMLWithEachLineThatWasPrinted(t *testing.T) {
 			t.Fatalf("%v in %s", err, picture.String())
 		}
 		if text, isText := token.(xml.CharData); isText {
-			texts = append(texts, string(text))
+			texts = append(texts, strings.ReplaceAll(string(text), "\u00a0", " "))
 		}
 	}
 	for _, want := range []string{"$ make demo", `1. <A> & "B"`, "   $ kubectl get jcred", "the end"} {
