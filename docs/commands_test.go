@@ -18,6 +18,7 @@ var typed = map[string]string{
 	"README.md: kubectl apply -f dist/install.yaml": "test/e2e/readme_test.go",
 	"README.md: $ kubectl create namespace shop":    "test/e2e/readme_test.go",
 	"docs/tutorial.md: $":                           guides,
+	"docs/how-to/multi-tenancy.md: $":               "test/install/guard_rails_test.go",
 	"docs/reference/plugin.md: $":                   "internal/controller/plugin_page_test.go",
 }
 
