@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/onsi/gomega"
+
+	"github.com/jupico-operator/jupico-operator/test/machine"
 )
 
 type dashboard struct {
@@ -42,12 +44,12 @@ func TestTheDashboardShowsWhatIsTrueOfAFleetInTrouble(t *testing.T) {
 	if os.Getenv("PROMETHEUS") == "" {
 		t.Skip("PROMETHEUS must name the program: run make test-dashboard")
 	}
-	w := newWorld(t)
-	w.makeFleet(t)
+	w, unserved := &world{Machine: machine.New(t, crdWithoutTimeRule(t))}, "https://"+machine.FreeAddress(t)
+	w.makeFleet(t, unserved)
 	board := w.readDashboard(t)
 	eventually := func(t *testing.T, got func() map[string]float64) gomega.AsyncAssertion {
 		t.Helper()
-		return gomega.NewWithT(t).Eventually(got, soon)
+		return gomega.NewWithT(t).Eventually(got, machine.Soon)
 	}
 
 	t.Run("every panel is explained, and has data", func(t *testing.T) {
@@ -77,7 +79,7 @@ func TestTheDashboardShowsWhatIsTrueOfAFleetInTrouble(t *testing.T) {
 			notReady["shop/"+name+": "+reason] = 0
 		}
 	}
-	emulator, away := strings.TrimPrefix(w.emulator.URL, "https://"), strings.TrimPrefix(w.away, "https://")
+	emulator, away := strings.TrimPrefix(w.Emulator.URL, "https://"), strings.TrimPrefix(unserved, "https://")
 	for title, want := range map[string]map[string]float64{
 		"Resources":              {"": float64(len(w.states(t)))},
 		"Not ready":              {"": float64(len(notReady))},
@@ -100,12 +102,27 @@ func TestTheDashboardShowsWhatIsTrueOfAFleetInTrouble(t *testing.T) {
 	t.Run("the checks that are counted are those that the emulator answered", func(t *testing.T) {
 		gomega.NewWithT(t).Eventually(func() float64 {
 			return w.query(t, `sum(jupico_checks_total{outcome!="Unreachable"})`, "")[""] - w.checks(t)
-		}, soon).Should(gomega.BeZero())
+		}, machine.Soon).Should(gomega.BeZero())
 		outcomes := slices.Sorted(maps.Keys(w.show(t, board, "Checks by outcome")))
 		if want := []string{"Sandbox: Accepted", "Sandbox: Rejected", "Sandbox: Unreachable"}; !slices.Equal(outcomes, want) {
 			t.Errorf("the outcomes are %q, want %q", outcomes, want)
 		}
 	})
+}
+
+// timeRule is a rule of the CRD, without which a status can hold a time that cannot be decoded.
+var timeRule = regexp.MustCompile(`(?m)^ +x-kubernetes-validations:\n +- message: this must be a time.*\n +rule:.*\n`)
+
+// crdWithoutTimeRule returns the path of the CRD without that rule.
+func crdWithoutTimeRule(t *testing.T) string {
+	t.Helper()
+	crd, err := os.ReadFile(filepath.Join(machine.Root, "config/crd/bases/credentials.jupico.dev_jupicocredentials.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "crd.yaml")
+	machine.Write(t, path, timeRule.ReplaceAll(crd, nil))
+	return path
 }
 
 // show returns what a panel shows. In a table, that is a line for each resource.
@@ -132,7 +149,7 @@ var labelValues = regexp.MustCompile(`^label_values\((.+), (\w+)\)$`)
 // readDashboard returns the dashboard as Grafana has it when all is selected in its variables.
 func (w *world) readDashboard(t *testing.T) dashboard {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(root, "config/components/grafana-dashboard/jupico-operator.json"))
+	content, err := os.ReadFile(filepath.Join(machine.Root, "config/components/grafana-dashboard/jupico-operator.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +174,7 @@ func (w *world) readDashboard(t *testing.T) dashboard {
 		gomega.NewWithT(t).Eventually(func() []string {
 			found = ask[[]string](t, w, "label/"+match[2]+"/values", url.Values{"match[]": {match[1]}})
 			return found
-		}, soon).ShouldNot(gomega.BeEmpty(), query.Query)
+		}, machine.Soon).ShouldNot(gomega.BeEmpty(), query.Query)
 		values = append(values, "$"+variable.Name, strings.Join(found, "|"))
 	}
 	for _, p := range board.Panels {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jupico-operator/jupico-operator/hack/testbed"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/jupicotest"
+	"github.com/jupico-operator/jupico-operator/test/machine"
 )
 
 // fleet lists the resources, with their sources, and what each comes to. A source is named like its user. The emulator
@@ -40,16 +41,15 @@ var fleet = []struct {
 // login returns the token of a source, which its resource is checked with.
 func login(source string) string { return source + ":the password" }
 
-// makeFleet starts the operator, and returns when each resource is in its state.
-func (w *world) makeFleet(t *testing.T) {
+// makeFleet starts the operator, and returns when each resource is in its state. Nobody serves the URL away.
+func (w *world) makeFleet(t *testing.T, away string) {
 	t.Helper()
-	w.away = "https://" + freeAddress(t)
 	manifests := "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
 	sources := map[string]bool{}
 	for _, member := range fleet {
-		endpoint, entries := w.emulator.URL, ""
+		endpoint, entries := w.Emulator.URL, ""
 		if strings.HasPrefix(member.name, "away") {
-			endpoint = w.away
+			endpoint = away
 		}
 		for _, source := range member.sources {
 			entries += fmt.Sprintf("  - {name: %s, basicAuthSecretRef: {name: %s}}\n", source, source)
@@ -63,25 +63,31 @@ func (w *world) makeFleet(t *testing.T) {
 			manifests += fmt.Sprintf(secret, source, user, password)
 		}
 		if strings.HasPrefix(source, "good") {
-			w.command(t, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`, user, password))
+			w.Command(t, "/accounts", fmt.Sprintf(`{"username":%q,"password":%q,"forms":["Standard"]}`, user, password))
 		}
 	}
-	w.kubectl(t, manifests, "apply", "-f", "-")
-	w.kubectl(t, "", "patch", "jcred", "undecodable", "-n=shop", "--subresource=status", "--type=merge",
+	w.Kubectl(t, manifests, "apply", "-f", "-")
+	w.Kubectl(t, "", "patch", "jcred", "undecodable", "-n=shop", "--subresource=status", "--type=merge",
 		`--patch={"status":{"lastCheckTime":"2026-01-01t00:00:00z"}}`)
 
 	// So few requests that some have to wait.
-	w.startOperator(t, "--allowed-endpoint="+w.emulator.URL, "--allowed-endpoint="+w.away, "--check-qps=2", "--check-burst=2")
-	w.kubectl(t, "", "wait", "jcred/revoked", "-n=shop", "--for=condition=Ready", "--timeout="+soon.String())
-	w.command(t, "/revoke", `{"name":"good-until-revoked"}`)
-	w.kubectl(t, "", "annotate", "jcred", "--all", "-n=shop", "credentials.jupico.dev/check-requested-at=now")
+	metrics := machine.FreeAddress(t)
+	w.StartOperator(t, "--metrics-bind-address="+metrics, "--metrics-secure=false",
+		"--allowed-endpoint="+w.Emulator.URL, "--allowed-endpoint="+away, "--check-qps=2", "--check-burst=2")
+	w.startPrometheus(t, map[string]any{
+		"job_name": "jupico-operator", "honor_labels": true,
+		"static_configs": []any{map[string]any{"targets": []string{metrics}}},
+	})
+	w.Kubectl(t, "", "wait", "jcred/revoked", "-n=shop", "--for=condition=Ready", "--timeout="+machine.Soon.String())
+	w.Command(t, "/revoke", `{"name":"good-until-revoked"}`)
+	w.Kubectl(t, "", "annotate", "jcred", "--all", "-n=shop", "credentials.jupico.dev/check-requested-at=now")
 	want := map[string]string{}
 	for _, member := range fleet {
 		if member.state != "" {
 			want[member.name] = member.state
 		}
 	}
-	gomega.NewWithT(t).Eventually(func() map[string]string { return w.states(t) }, soon).Should(gomega.Equal(want))
+	gomega.NewWithT(t).Eventually(func() map[string]string { return w.states(t) }, machine.Soon).Should(gomega.Equal(want))
 }
 
 const resource = `---
@@ -103,18 +109,11 @@ type: kubernetes.io/basic-auth
 stringData: {username: %s, password: %s}
 `
 
-func (w *world) command(t *testing.T, path, body string) {
-	t.Helper()
-	if err := w.emulator.Command(t.Context(), path, body); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // states returns what Ready says of each resource that has it.
 func (w *world) states(t *testing.T) map[string]string {
 	t.Helper()
 	states := map[string]string{}
-	for line := range strings.Lines(w.kubectl(t, "", "get", "jcred", "-n=shop", "-o", `jsonpath={range .items[*]}`+
+	for line := range strings.Lines(w.Kubectl(t, "", "get", "jcred", "-n=shop", "-o", `jsonpath={range .items[*]}`+
 		`{.metadata.name}{range .status.conditions[?(@.type=="Ready")]} {.status} {.reason}{end}{"\n"}{end}`)) {
 		words := strings.Fields(line)
 		switch {
@@ -132,7 +131,7 @@ func (w *world) states(t *testing.T) map[string]string {
 // other form, which a rejection is followed by, belongs to the same check.
 func (w *world) checks(t *testing.T) float64 {
 	t.Helper()
-	answer, err := testbed.Get(t.Context(), w.emulator.AdminURL+"/requests")
+	answer, err := testbed.Get(t.Context(), w.Emulator.AdminURL+"/requests")
 	if err != nil {
 		t.Fatal(err)
 	}
