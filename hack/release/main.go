@@ -96,12 +96,11 @@ func (r *release) run() error {
 	if err := r.check(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(r.output), 0o750); err != nil {
+	r.directory = r.output + ".part"
+	if err := os.RemoveAll(r.directory); err != nil { // of a run that was stopped
 		return err
 	}
-	var err error
-	r.directory, err = os.MkdirTemp(filepath.Dir(r.output), ".release-")
-	if err != nil {
+	if err := os.MkdirAll(r.directory, 0o750); err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(r.directory) }()
