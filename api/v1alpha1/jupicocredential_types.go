@@ -124,7 +124,7 @@ type CAConfigMapReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a ConfigMap: lower-case letters, digits, inner hyphens and dots"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be a valid name for a ConfigMap: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
 	// key that holds the PEM certificates. If left out, it is ca.crt.
@@ -171,7 +171,7 @@ type BasicAuthSecretReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
 	// usernameKey is the key that holds the username. If left out, it is username.
@@ -193,7 +193,7 @@ type APIKeySecretReference struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
 	// key that holds the API key. If left out, it is apiKey.
@@ -210,7 +210,7 @@ type Target struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="!format.dns1123Subdomain().validate(self).hasValue()",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be a valid name for a Secret: lower-case letters, digits, inner hyphens and dots"
 	Name string `json:"name,omitempty"`
 
 	// creationPolicy says what happens to the Secret when this resource is deleted: Owner deletes it too, Orphan keeps it.
@@ -241,7 +241,7 @@ type TargetTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=0
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="a label must be a valid name, such as team or shop.example/team"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$'))",message="a label must be a valid name, such as team or shop.example/team"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.startsWith('app.kubernetes.io/') || !k.matches('^([^/]+[.])?(kubernetes[.]io|k8s[.]io|credentials[.]jupico[.]dev)/'))",message="labels under kubernetes.io, k8s.io (but app.kubernetes.io/) and credentials.jupico.dev have a meaning of their own: choose another name"
 	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k in ['app.kubernetes.io/managed-by', 'app.kubernetes.io/component'])",message="the labels managed-by and component under app.kubernetes.io are set by the operator: leave them out"
 	Labels map[string]LabelValue `json:"labels,omitempty"`
@@ -250,7 +250,7 @@ type TargetTemplate struct {
 	// +optional
 	// +kubebuilder:validation:MinProperties=0
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(k, !format.qualifiedName().validate(k).hasValue())",message="an annotation must be a valid name, such as note or shop.example/note"
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.indexOf('/') <= 253 && k.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$'))",message="an annotation must be a valid name, such as note or shop.example/note"
 	// +kubebuilder:validation:XValidation:rule="self.all(k, k.startsWith('app.kubernetes.io/') || !k.matches('^([^/]+[.])?(kubernetes[.]io|k8s[.]io|credentials[.]jupico[.]dev)/'))",message="annotations under kubernetes.io, k8s.io (but app.kubernetes.io/) and credentials.jupico.dev have a meaning of their own: choose another name"
 	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
 
