@@ -151,12 +151,20 @@ test-rules: $(PROMTOOL) ## Test with promtool that every alert fires when it sho
 	cd hack/promtool; PROMTOOL=$(PROMTOOL) go test -count=1 ./...
 
 .PHONY: test-dashboard
-test-dashboard: build $(PROMETHEUS) ## Scrape the operator with Prometheus, and compare what the dashboard shows with what is true.
+test-dashboard: build $(PROMETHEUS) ## Scrape the operator with Prometheus: an alert fires, and the dashboard shows what is true.
 	$(call heading,Control plane for the dashboard)
 	@hack/controlplane/ensure.sh
-	$(call heading,Dashboard (half a minute))
+	$(call heading,Prometheus (a minute))
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		KUBEBUILDER_ASSETS="$$assets" PROMETHEUS=$(PROMETHEUS) go test -count=1 ./test/monitoring
+
+.PHONY: test-oldest
+test-oldest: $(KUSTOMIZE) ## Install the manifests on the oldest kube-apiserver that is supported.
+	$(call heading,The oldest kube-apiserver)
+	@hack/controlplane/ensure.sh oldest
+	$(call heading,Installation on the oldest kube-apiserver (a minute))
+	assets=$$(hack/controlplane/ensure.sh oldest | tail -n 1); \
+		KUBEBUILDER_ASSETS="$$assets" KUSTOMIZE=$(KUSTOMIZE) go test -count=1 ./test/install
 
 .PHONY: test-image
 test-image: ## Test the image builder: two equal builds, the lists of contents, a push to a registry.

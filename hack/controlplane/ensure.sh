@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # Finds or builds etcd, kube-apiserver and kubectl, and prints their directory as the last line of standard output.
 # It tries, in this order: $KUBEBUILDER_ASSETS, an earlier result, setup-envtest, a new build from Go modules.
+# With the argument oldest, the kube-apiserver is the oldest that is tested, beside today's etcd and kubectl, and
+# $KUBEBUILDER_ASSETS does not count.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
+oldest=${1:-}
 programs=(etcd kube-apiserver kubectl)
 
 say() { echo "controlplane: $*" >&2; }
@@ -14,7 +17,7 @@ complete() { # complete DIR: succeeds if DIR has every program
   for program in "${programs[@]}"; do [ -x "$1/$program" ] || return 1; done
 }
 
-if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
+if [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -z "$oldest" ]; then
   if complete "$KUBEBUILDER_ASSETS"; then
     echo "$KUBEBUILDER_ASSETS"
     exit 0
@@ -22,8 +25,13 @@ if [ -n "${KUBEBUILDER_ASSETS:-}" ]; then
   say "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS does not have all of ${programs[*]}, so they are looked for elsewhere"
 fi
 
+newest=
+if [ -n "$oldest" ]; then
+  newest=$("${BASH_SOURCE[0]}" | tail -n 1)
+  here=$here/oldest
+fi
 version=$(cd "$here" && go list -m -f '{{.Version}}' k8s.io/kubernetes)
-dir="$root/bin/controlplane-$version"
+dir="$root/bin/${oldest:-controlplane}-$version"
 stamp=$(cat "$here/go.mod" "$here/go.sum" | git hash-object --stdin)
 if complete "$dir" && [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then
   echo "$dir"
@@ -64,7 +72,7 @@ series=${version#v}
 series=${series%.*}.x
 say "asking for Kubernetes $series that others have built (20 s at most to find out)"
 if found=$(download "$series") && complete "$found"; then
-  ln -sfn "$found" "$dir"
+  rm -rf "$dir" && ln -s "$found" "$dir"
   echo "$stamp" >"$dir/.stamp"
   echo "$dir"
   exit 0
@@ -82,10 +90,15 @@ build() { # build PACKAGE FILE USUAL-TIME
   say "built $2 in $((SECONDS - start)) s"
 }
 
-say "building Kubernetes $version from Go modules, once: usually 5 to 10 minutes, including the download"
 mkdir -p "$dir"
-build go.etcd.io/etcd/server/v3 etcd "1 to 2 min"
-build k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver "4 to 8 min"
-build k8s.io/kubernetes/cmd/kubectl kubectl "1 to 2 min"
+if [ -n "$oldest" ]; then
+  build k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver "3 to 6 min"
+  ln -sf "$newest/etcd" "$newest/kubectl" "$dir"
+else
+  say "building Kubernetes $version from Go modules, once: usually 5 to 10 minutes, including the download"
+  build go.etcd.io/etcd/server/v3 etcd "1 to 2 min"
+  build k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver "4 to 8 min"
+  build k8s.io/kubernetes/cmd/kubectl kubectl "1 to 2 min"
+fi
 echo "$stamp" >"$dir/.stamp"
 echo "$dir"
