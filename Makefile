@@ -278,12 +278,12 @@ make_release = cd hack/release && go run . -source=$(CURDIR) -helm=$(HELM) -imag
 
 .PHONY: release
 release: $(HELM) ## Make dist/release for VERSION=v1.2.3, and publish nothing. IMAGE=registry/name, DIRTY=1 for uncommitted changes.
-	$(call heading,Release (5 to 25 min on two cold cores))
+	$(call heading,Release (10 to 30 min on two cold cores))
 	@$(make_release) -version=$(VERSION) $(if $(filter-out 0 no false,$(DIRTY)),-allow-dirty)
 
 .PHONY: release-check
 release-check: $(HELM) ## Make the release of VERSION=v1.2.3 twice, the second time from a clone and without any cache, and compare.
-	$(call heading,Two releases (10 to 40 min on two cold cores))
+	$(call heading,Two releases (20 to 60 min on two cold cores))
 	@hack/release/check.sh $(VERSION) $(release_image) $(HELM)
 
 .PHONY: release-push
