@@ -31,6 +31,7 @@ CRD_REF_DOCS := $(BIN)/crd-ref-docs
 GOLANGCI_LINT := $(BIN)/golangci-lint
 PROMTOOL := $(BIN)/promtool
 PROMETHEUS := $(BIN)/prometheus
+FLUX := $(BIN)/source-controller $(BIN)/kustomize-controller
 HELM := $(BIN)/helm
 ACTIONLINT := $(BIN)/actionlint
 
@@ -157,6 +158,14 @@ test-dashboard: build $(PROMETHEUS) ## Scrape the operator with Prometheus: an a
 	$(call heading,Prometheus (a minute))
 	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
 		KUBEBUILDER_ASSETS="$$assets" PROMETHEUS=$(PROMETHEUS) go test -count=1 ./test/monitoring
+
+.PHONY: test-gitops
+test-gitops: build $(FLUX) ## Let Flux apply a JupicoCredential, wait for it, and fail when it is stalled.
+	$(call heading,Control plane for Flux)
+	@hack/controlplane/ensure.sh
+	$(call heading,Flux (1 to 2 min))
+	assets=$$(hack/controlplane/ensure.sh | tail -n 1); \
+		KUBEBUILDER_ASSETS="$$assets" FLUX=$(BIN) go test -count=1 -v ./test/gitops
 
 .PHONY: test-oldest
 test-oldest: $(KUSTOMIZE) ## Install the manifests on the oldest kube-apiserver that is supported.
@@ -309,7 +318,7 @@ cluster-down: ## Stop that cluster.
 	$(cluster) down
 
 .PHONY: e2e
-e2e: build $(HELM) image image-emulator ## Run the end-to-end tests in the cluster of KUBECONFIG, or else of cluster-up. FOCUS='part of a name'.
+e2e: build $(HELM) image image-emulator $(if $(FOCUS),,test-gitops) ## Run test-gitops, and the end-to-end tests in the cluster of KUBECONFIG, or else of cluster-up. FOCUS='part of a name'.
 	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
 	@$(make_release) -version=$(RELEASE) -allow-dirty -platforms=$$(go env GOOS)/$$(go env GOARCH) -output=$(BIN)/release
 	@IMAGES=$(IMAGES) E2E_RELEASE=$(BIN)/release E2E_RELEASE_IMAGE=$(release_image) CLUSTER=$(CLUSTER) E2E_KUBECTL=$(KUBECTL) HELM=$(HELM) MAKE=$(SUBMAKE) test/e2e/run.sh $(if $(FOCUS),-ginkgo.focus='$(FOCUS)')
@@ -358,6 +367,9 @@ $(PROMTOOL): hack/promtool/go.mod hack/promtool/go.sum
 
 $(PROMETHEUS): hack/promtool/go.mod hack/promtool/go.sum
 	$(call build_tool,hack/promtool,-tags=remove_all_sd github.com/prometheus/prometheus/cmd/prometheus,2 to 8 min)
+
+$(FLUX): hack/flux/go.mod hack/flux/go.sum
+	$(call build_tool,hack/flux,github.com/fluxcd/$(notdir $@),2 to 6 min)
 
 $(HELM): hack/chart/go.mod hack/chart/go.sum
 	$(call build_tool,hack/chart,helm.sh/helm/v4/cmd/helm,1 to 4 min)
