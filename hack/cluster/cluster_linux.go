@@ -164,7 +164,7 @@ func (c *cluster) load(archives ...string) error {
 			c.path("bin", "ctr"), "--namespace=k8s.io", "images", "import",
 		}
 		if name, file, found := strings.Cut(archive, "="); found {
-			arguments, archive = append(arguments, "--base-name="+name, "--digests"), file
+			arguments, archive = append(arguments, "--local", "--base-name="+name, "--digests"), file
 		}
 		path, err := filepath.Abs(archive)
 		if err != nil {

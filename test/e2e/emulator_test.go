@@ -53,7 +53,7 @@ spec:
       - name: emulator
         image: %[2]s
         imagePullPolicy: IfNotPresent
-        args: ["--listen=:8443", "--ca-file=/ca/ca.crt"]
+        args: ["--listen=:8443", "--admin-listen=127.0.0.1:8081", "--ca-file=/ca/ca.crt"]
         ports: [{name: https, containerPort: 8443}]
         readinessProbe: {tcpSocket: {port: https}, periodSeconds: 1}
         securityContext: &restricted
