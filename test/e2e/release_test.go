@@ -20,6 +20,15 @@ var _ = Describe("Installed from a release", Ordered, func() {
 	released := &resource{namespace: testNamespace, name: "released", entries: []string{"main"}}
 	var directory, digest string
 
+	// one returns the path of the only file of the release that has such a name.
+	one := func(name string) string {
+		GinkgoHelper()
+		files, err := filepath.Glob(filepath.Join(directory, name))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(files).To(HaveLen(1))
+		return files[0]
+	}
+
 	// runsTheImage looks at what the kubelet says, beside what the manifest says.
 	runsTheImage := func(ctx context.Context) {
 		GinkgoHelper()
@@ -58,17 +67,14 @@ var _ = Describe("Installed from a release", Ordered, func() {
 
 	It("has a plugin that sees what was delivered", func(ctx context.Context) {
 		unpacked := GinkgoT().TempDir()
-		runCommand(ctx, directory, "tar --extract --directory="+unpacked+" --file="+filepath.Join(directory, "kubectl-jupico_*_linux_*.tar.gz"))
+		runCommand(ctx, directory, "tar --extract --directory="+unpacked+" --file="+one("kubectl-jupico_*_linux_*.tar.gz"))
 		Expect(runCommand(ctx, unpacked, "./kubectl-jupico status released --namespace="+testNamespace)).
 			To(ContainSubstring("Ready is True (Accepted)"))
 	})
 
 	It("runs the same image from its chart", func(ctx context.Context) {
 		kubectl(ctx, "delete", "--filename="+filepath.Join(directory, "operator.yaml"))
-		charts, err := filepath.Glob(filepath.Join(directory, "jupico-operator-*.tgz"))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(charts).To(HaveLen(1))
-		helm(ctx, "install", "jupico-operator", charts[0], "--namespace="+operatorNamespace, "--create-namespace",
+		helm(ctx, "install", "jupico-operator", one("jupico-operator-*.tgz"), "--namespace="+operatorNamespace, "--create-namespace",
 			"--set=crds.install=false", "--wait", "--timeout=120s")
 		runsTheImage(ctx)
 		helm(ctx, "uninstall", "jupico-operator", "--namespace="+operatorNamespace, "--wait", "--timeout=120s")
