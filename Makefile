@@ -243,6 +243,7 @@ controlplane: ## Find or build etcd, kube-apiserver and kubectl. The last line o
 .PHONY: clean
 clean: ## Remove everything that was built. Building the control plane again takes 5 to 10 minutes.
 	@[ ! -e $(CLUSTER)/state ] || $(SUBMAKE) --no-print-directory cluster-down
+	[ ! -e $(BIN)/k8s ] || chmod -R u+w $(BIN)/k8s # setup-envtest lets nobody write there
 	rm -rf $(BIN) cover.out
 
 ##@ Build
@@ -297,6 +298,8 @@ release-check: $(HELM) ## Make the release of VERSION=v1.2.3 twice, the second t
 
 .PHONY: release-push
 release-push: $(HELM) ## Push the image, its SBOM and the chart in dist/release, using your docker login. VERSION, IMAGE as for release.
+	@cd dist/release; grep -qF '"version": "$(VERSION)"' provenance.json && grep -qF '"image": "$(release_image)"' provenance.json || \
+		{ echo "dist/release does not hold $(VERSION) of $(release_image): run make release with both" >&2; exit 1; }
 	cd dist/release; sha256sum --check --strict SHA256SUMS
 	cd hack/image; go run . -from=$(CURDIR)/dist/release/$(notdir $(release_image)).tar -image=$(release_image):$(VERSION)
 	$(HELM) push dist/release/jupico-operator-$(VERSION:v%=%).tgz oci://$(dir $(release_image))charts

@@ -365,3 +365,12 @@ func TestTheLongestNameOfAReleaseMakesNamesThatKubernetesTakes(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEmptyValueIsAsGoodAsNone(t *testing.T) {
+	want := asAny(mustHelm(t, nil))
+	for _, name := range []string{"env", "extraEnv", "podLabels", "commonLabels", "logLevel"} {
+		if got := asAny(mustHelm(t, values{name: nil})); !reflect.DeepEqual(got, want) {
+			t.Errorf("with an empty %s, the chart makes other objects", name)
+		}
+	}
+}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds or builds etcd, kube-apiserver and kubectl, and prints their directory as the last line of standard output.
 # It tries, in this order: $KUBEBUILDER_ASSETS, an earlier result, setup-envtest, a new build from Go modules.
-# With the argument oldest, the kube-apiserver is the oldest that is tested, beside today's etcd and kubectl, and
+# With the argument oldest, the kube-apiserver is the oldest that is tested, and
 # $KUBEBUILDER_ASSETS does not count.
 set -euo pipefail
 
@@ -70,9 +70,12 @@ download() { # download SERIES: prints the directory
 
 series=${version#v}
 series=${series%.*}.x
-say "asking for Kubernetes $series that others have built (20 s at most to find out)"
+say "asking for Kubernetes $series that others have built (seconds to find out, a minute to download)"
 if found=$(download "$series") && complete "$found"; then
-  rm -rf "$dir" && ln -s "$found" "$dir"
+  # Its own directory may not be written to.
+  rm -rf "$dir"
+  mkdir -p "$dir"
+  ln -s "$found"/etcd "$found"/kube-apiserver "$found"/kubectl "$dir"
   echo "$stamp" >"$dir/.stamp"
   echo "$dir"
   exit 0
@@ -90,6 +93,7 @@ build() { # build PACKAGE FILE USUAL-TIME
   say "built $2 in $((SECONDS - start)) s"
 }
 
+rm -rf "$dir"
 mkdir -p "$dir"
 if [ -n "$oldest" ]; then
   build k8s.io/kubernetes/cmd/kube-apiserver kube-apiserver "3 to 6 min"

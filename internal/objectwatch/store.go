@@ -266,9 +266,12 @@ func (s *store) update(object any, isDeleted bool) error {
 	return nil
 }
 
-// tell calls changed, or has write do it.
+// tell calls changed, or has endWrite do it.
 func (s *store) tell(name types.NamespacedName, before, now *Object) {
 	s.mu.Lock()
+	if latest := s.tracked[name].ifExists(); latest != nil && now != nil {
+		now = latest // which may be known as an own write since
+	}
 	untold, isWriting := s.writing[name]
 	if isWriting {
 		s.writing[name] = append(untold, before)
@@ -279,7 +282,7 @@ func (s *store) tell(name types.NamespacedName, before, now *Object) {
 	}
 }
 
-// write records what the function wrote, and then tells what changed meanwhile.
+// write records what the function wrote. In the end, it is told what changed meanwhile.
 func (s *store) write(object metav1.Object, write func() error) error {
 	name := keyOf(object)
 	s.mu.Lock()
@@ -287,12 +290,17 @@ func (s *store) write(object metav1.Object, write func() error) error {
 		s.writing[name] = nil
 	}
 	s.mu.Unlock()
-	err := write()
-	if err == nil {
-		written := newObject(object)
-		written.OwnWrite = true
-		s.observe(name, written)
+	defer s.endWrite(name)
+	if err := write(); err != nil {
+		return err
 	}
+	written := newObject(object)
+	written.OwnWrite = true
+	s.observe(name, written)
+	return nil
+}
+
+func (s *store) endWrite(name types.NamespacedName) {
 	s.mu.Lock()
 	untold, now := s.writing[name], s.tracked[name]
 	delete(s.writing, name)
@@ -300,7 +308,6 @@ func (s *store) write(object metav1.Object, write func() error) error {
 	for _, before := range untold {
 		s.changed(name, before.ifExists(), now.ifExists())
 	}
-	return err
 }
 
 // record tracks an object that a resource refers to, or that is marked. Of any other that exists, it keeps the hash.

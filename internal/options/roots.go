@@ -4,10 +4,13 @@
 package options
 
 import (
+	"bytes"
 	"crypto/x509"
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
 )
 
 // Roots are the authorities of the system and those of --trusted-ca-dir. Nil means the system's alone. In a mounted
@@ -33,6 +36,13 @@ func (o *Options) Roots() (*x509.CertPool, error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
+		}
+		if !bytes.Contains(text, []byte("BEGIN ")) {
+			continue
+		}
+		// This refuses a damaged certificate, which AppendCertsFromPEM leaves out without a word.
+		if _, err := (endpoint.Endpoint{CA: string(text)}).Roots(); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		found = roots.AppendCertsFromPEM(text) || found
 	}

@@ -82,3 +82,11 @@ func TestADirectoryWithoutAuthoritiesIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestADamagedAuthorityIsRefusedThoughThereIsAGoodOne(t *testing.T) {
+	good := string(newCA(t).PEM())
+	directory := mount(t, map[string]string{"good.crt": good, "half.crt": good[:len(good)/2]})
+	if _, err := (&Options{TrustedCADir: directory}).Roots(); err == nil || !strings.Contains(err.Error(), "half.crt: block 1 of 1") {
+		t.Errorf("got %v", err)
+	}
+}
