@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Finds or builds etcd, kube-apiserver and kubectl, and prints their directory as the last line of standard output.
 # It tries, in this order: $KUBEBUILDER_ASSETS, an earlier result, setup-envtest, a new build from Go modules.
-# With the argument oldest, the kube-apiserver is the oldest that is tested, and
-# $KUBEBUILDER_ASSETS does not count.
+# With the argument oldest, the kube-apiserver is the oldest that is tested, and $KUBEBUILDER_ASSETS does not count.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -75,7 +74,7 @@ if found=$(download "$series") && complete "$found"; then
   # Its own directory may not be written to.
   rm -rf "$dir"
   mkdir -p "$dir"
-  ln -s "$found"/etcd "$found"/kube-apiserver "$found"/kubectl "$dir"
+  ln -s "${programs[@]/#/$found/}" "$dir"
   echo "$stamp" >"$dir/.stamp"
   echo "$dir"
   exit 0

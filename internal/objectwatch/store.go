@@ -48,8 +48,8 @@ type store struct {
 	// untracked holds hashes of the names of all other objects. While a list is read, relisted collects those of the
 	// list. It is nil at other times.
 	untracked, relisted sets.Set[uint64]
-	// writing holds the objects that this process is writing. Of each, it holds what was known before each change that
-	// was not told yet.
+	// writing has an entry for each object that this process is writing: what was known before each change since then.
+	// These changes are told when the write ends.
 	writing map[types.NamespacedName][]*Object
 }
 
@@ -266,7 +266,7 @@ func (s *store) update(object any, isDeleted bool) error {
 	return nil
 }
 
-// tell calls changed, or has endWrite do it.
+// tell calls changed, or leaves that to endWrite.
 func (s *store) tell(name types.NamespacedName, before, now *Object) {
 	s.mu.Lock()
 	if latest := s.tracked[name].ifExists(); latest != nil && now != nil {
@@ -282,7 +282,7 @@ func (s *store) tell(name types.NamespacedName, before, now *Object) {
 	}
 }
 
-// write records what the function wrote. In the end, it is told what changed meanwhile.
+// write calls the function, records what it wrote, and then tells what changed meanwhile.
 func (s *store) write(object metav1.Object, write func() error) error {
 	name := keyOf(object)
 	s.mu.Lock()

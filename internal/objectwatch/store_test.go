@@ -303,6 +303,19 @@ func TestAVersionIsAnOwnWriteUntilSomebodyElseWrites(t *testing.T) {
 	s.wantKnown("a", &Object{UID: "1", ResourceVersion: "2"})
 }
 
+func TestAnEventThatIsToldAfterTheEndOfAWriteIsKnownAsItsEcho(t *testing.T) {
+	s := newTestStore(t)
+	s.refer("a")
+	s.relist()
+	s.write(secret("a", "1", 1))
+	var told *Object
+	s.changed = func(_ types.NamespacedName, _, now *Object) { told = now }
+	s.tell(inShop("a"), nil, newObject(secret("a", "1", 1))) // it was recorded before the write ended
+	if told == nil || !told.OwnWrite {
+		t.Errorf("it is told as %+v", told)
+	}
+}
+
 func TestWhatHappensDuringAWriteIsToldWhenItEnds(t *testing.T) {
 	refused := errors.New("refused")
 	for sentence, tc := range map[string]struct {
