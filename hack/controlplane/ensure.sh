@@ -59,7 +59,7 @@ progress() { # progress LOG
   done
 }
 
-# Programs that the Kubernetes project has built are here within a minute, where their download site can be reached.
+# Where their download site can be reached, programs that the Kubernetes project has built are here sooner.
 download() { # download SERIES: prints the directory
   local tool="$root/bin/setup-envtest"
   (cd "$root/hack/tools" && go build -o "$tool" sigs.k8s.io/controller-runtime/tools/setup-envtest) >&2 &&
@@ -69,7 +69,7 @@ download() { # download SERIES: prints the directory
 
 series=${version#v}
 series=${series%.*}.x
-say "asking for Kubernetes $series that others have built (seconds to find out, a minute to download)"
+say "asking for Kubernetes $series that others have built (15 s at most to find out)"
 if found=$(download "$series") && complete "$found"; then
   # Its own directory may not be written to.
   rm -rf "$dir"
