@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -141,33 +142,48 @@ func (r *rotator) agree(ctx context.Context) error {
 	}
 }
 
-// goOn makes one step after the other. Before each, the resource is read again.
+// patience is for a resource that others write too. Together, the attempts take about 10 s.
+var patience = wait.Backoff{Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10}
+
+// goOn makes one step after the other.
 func (r *rotator) goOn(ctx context.Context) error {
-	for made := map[step]bool{}; ; {
-		if err := reread(ctx, r.cluster, r.resource); err != nil {
+	made := map[step]bool{}
+	for isOver := false; !isOver; {
+		err := retry.RetryOnConflict(patience, func() (err error) {
+			isOver, err = r.makeStep(ctx, made)
 			return err
+		})
+		if apierrors.IsConflict(err) {
+			return fmt.Errorf("somebody writes %s all the time, so it could not be changed: %w", r.name, err)
 		}
-		next, entry, err := r.next(r.resource)
 		if err != nil {
 			return err
 		}
-		old := oldEntry(r.resource, entry)
-		if made[next] { // never twice, or this command and a GitOps tool would go on for ever
-			return fmt.Errorf("somebody has undone what was changed in %s: see who else manages it, and --dry-run", r.name)
-		}
-		if next.changes() {
-			if made[next], err = r.change(ctx, next, entry, old); err != nil {
-				return err
-			}
-			if !made[next] {
-				continue
-			}
-			next++ // what was changed has to arrive, or all is done
-		}
-		if isOver, err := r.carryOut(ctx, next, entry, old); isOver || err != nil {
-			return err
-		}
 	}
+	return nil
+}
+
+// makeStep reads the resource again, and makes the next step. It reports whether there is nothing more to do for now.
+func (r *rotator) makeStep(ctx context.Context, made map[step]bool) (isOver bool, _ error) {
+	if err := reread(ctx, r.cluster, r.resource); err != nil {
+		return false, err
+	}
+	next, entry, err := r.next(r.resource)
+	if err != nil {
+		return false, err
+	}
+	old := oldEntry(r.resource, entry)
+	if made[next] { // never twice, or this command and a GitOps tool would go on for ever
+		return false, fmt.Errorf("somebody has undone what was changed in %s: see who else manages it, and --dry-run", r.name)
+	}
+	if next.changes() {
+		if err := r.change(ctx, next, entry, old); err != nil {
+			return false, err
+		}
+		made[next] = true
+		next++ // what was changed has to arrive, or all is done
+	}
+	return r.carryOut(ctx, next, entry, old)
 }
 
 // carryOut makes a step that changes nothing, and reports whether there is nothing more to do for now.
@@ -197,17 +213,15 @@ func (r *rotator) carryOut(ctx context.Context, s step, entry, old v1alpha1.Cred
 	}
 }
 
-// change makes a step that changes the entries, unless somebody has written the resource since it was read: then it has
-// to be read again.
-func (r *rotator) change(ctx context.Context, s step, entry, old v1alpha1.Credential) (isMade bool, _ error) {
+// change makes a step that changes the entries. If somebody has written the resource since it was read, it returns a
+// conflict, and changes nothing.
+func (r *rotator) change(ctx context.Context, s step, entry, old v1alpha1.Credential) error {
 	changed := r.resource.DeepCopy()
 	changed.Spec.Credentials = entriesAfter(s, entry, old)
 	err := r.cluster.Patch(ctx, changed, client.MergeFromWithOptions(r.resource, client.MergeFromWithOptimisticLock{}))
 	switch {
-	case apierrors.IsConflict(err):
-		return false, nil
 	case err != nil:
-		return false, err
+		return err
 	case s == stepAdd:
 		r.printf("Added Secret %s as the standby, entry %q.\n", r.secret, entry.Name)
 	case s == stepSwap:
@@ -216,7 +230,7 @@ func (r *rotator) change(ctx context.Context, s step, entry, old v1alpha1.Creden
 		r.printf("Removed the old entry, %q, which Jupico no longer accepts.\n", old.Name)
 		_, _ = r.printPods(ctx, r.cluster, r.resource, startMargin) // who revokes first, in an emergency, has to restart some
 	}
-	return true, nil
+	return nil
 }
 
 // isBeyond asks whether a step is no longer the next one, be it because somebody else has changed the resource.

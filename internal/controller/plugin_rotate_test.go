@@ -4,6 +4,10 @@
 package controller
 
 import (
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +18,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -291,11 +296,13 @@ var _ = Describe("The plugin's rotation", Ordered, func() {
 		go func() {
 			defer GinkgoRecover()
 			defer close(stopped)
+			every := time.NewTicker(20 * time.Millisecond)
+			defer every.Stop()
 			for written := ""; ; edits++ {
 				select {
 				case <-done:
 					return
-				default:
+				case <-every.C:
 				}
 				r := s.get()
 				if main := r.Spec.Credentials[0]; len(r.Spec.Credentials) == 1 {
@@ -318,6 +325,31 @@ var _ = Describe("The plugin's rotation", Ordered, func() {
 		Expect(code).To(Equal(0), output)
 		Expect(edits).To(BeNumerically(">", 10))
 		Expect(s.entryNames()).To(Equal("fresh,main"))
+	})
+
+	It("gives up, and says why, when others write the resource all the time", func() {
+		s := newScene()
+		s.ready()
+		s.newLoginIn("fresh")
+		apiServer, err := url.Parse(administrator.Host)
+		Expect(err).NotTo(HaveOccurred())
+		proxy := httputil.NewSingleHostReverseProxy(apiServer)
+		proxy.Transport, err = rest.TransportFor(administrator)
+		Expect(err).NotTo(HaveOccurred())
+		front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer GinkgoRecover()
+			if r.Method == http.MethodPatch {
+				s.edit(func(r *v1alpha1.JupicoCredential) {
+					metav1.SetMetaDataAnnotation(&r.ObjectMeta, "edited", time.Now().String())
+				})
+			}
+			proxy.ServeHTTP(w, r)
+		}))
+		DeferCleanup(front.Close)
+		output, code := rotate(s, "--yes", "--server="+front.URL)
+		Expect(code).To(Equal(1), output)
+		Expect(output).To(ContainSubstring("somebody writes payments all the time"))
+		Expect(s.entryNames()).To(Equal("main"))
 	})
 
 	It("prints the manifests of its steps, which lead to the same", func() {

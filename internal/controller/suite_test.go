@@ -29,6 +29,7 @@ import (
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/hack/testbed"
+	"github.com/jupico-operator/jupico-operator/hack/testbed/specs"
 	"github.com/jupico-operator/jupico-operator/internal/checker"
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/endpoint"
@@ -38,8 +39,7 @@ import (
 // The suite runs the real controller, with the rights of config/rbac and nothing more, against a real kube-apiserver
 // and emulators of Jupico's API.
 func TestTheControllerAgainstARealAPIServer(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "Controller")
+	specs.Run(t, "Controller")
 }
 
 const (

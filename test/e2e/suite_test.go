@@ -28,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
+	"github.com/jupico-operator/jupico-operator/hack/testbed/specs"
 )
 
 const (
@@ -47,11 +48,10 @@ var (
 )
 
 func TestTheOperatorInACluster(t *testing.T) {
-	RegisterFailHandler(Fail)
 	SetDefaultEventuallyTimeout(eventuallyTimeout)
 	SetDefaultEventuallyPollingInterval(100 * time.Millisecond)
 	EnforceDefaultTimeoutsWhenUsingContexts()
-	RunSpecs(t, "The operator in a cluster")
+	specs.Run(t, "The operator in a cluster")
 }
 
 var _ = BeforeSuite(func(ctx context.Context) {

@@ -93,8 +93,9 @@ func New(t *testing.T, crds ...string) *Machine {
 // StartOperator starts the operator with the rights that it is installed with. It trusts the emulator's certificate.
 func (m *Machine) StartOperator(t *testing.T, flags ...string) {
 	t.Helper()
-	Start(t, "the operator", []string{"SSL_CERT_FILE=" + m.Emulator.CAFile}, filepath.Join(Root, "bin", "manager"),
-		append([]string{"--kubeconfig=" + m.operatorKubeconfig, "--health-probe-bind-address=0"}, flags...)...)
+	flags = append(flags, "--kubeconfig="+m.operatorKubeconfig, "--health-probe-bind-address=0",
+		"--trusted-ca-dir="+filepath.Dir(m.Emulator.CAFile))
+	Start(t, "the operator", nil, filepath.Join(Root, "bin", "manager"), flags...)
 }
 
 // Command sends a command to the emulator, such as "/reset".

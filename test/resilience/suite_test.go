@@ -27,11 +27,11 @@ import (
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/hack/testbed"
+	"github.com/jupico-operator/jupico-operator/hack/testbed/specs"
 )
 
 func TestTheOperatorInTrouble(t *testing.T) {
-	RegisterFailHandler(Fail)
-	RunSpecs(t, "The operator in trouble")
+	specs.Run(t, "The operator in trouble")
 }
 
 const operatorUser = "jupico-operator"
