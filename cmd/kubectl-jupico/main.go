@@ -101,7 +101,6 @@ func (c *cli) connect() (_ client.Client, namespace string, _ error) {
 	if err != nil {
 		return nil, "", err
 	}
-	config.QPS = -1 // the API server limits its users by itself
 	scheme := runtime.NewScheme()
 	if err := errors.Join(corev1.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return nil, "", err

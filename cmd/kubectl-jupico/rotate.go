@@ -17,7 +17,6 @@ import (
 	"golang.org/x/term"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -142,48 +141,53 @@ func (r *rotator) agree(ctx context.Context) error {
 	}
 }
 
-// patience is for a resource that others write too. Together, the attempts take about 10 s.
-var patience = wait.Backoff{Duration: 10 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10}
-
 // goOn makes one step after the other.
 func (r *rotator) goOn(ctx context.Context) error {
-	made := map[step]bool{}
-	for isOver := false; !isOver; {
-		err := retry.RetryOnConflict(patience, func() (err error) {
-			isOver, err = r.makeStep(ctx, made)
-			return err
+	for made := map[step]bool{}; ; {
+		var next step
+		var entry, old v1alpha1.Credential
+		isSaid := false
+		err := poll(ctx, r.timeout, func() (_ bool, err error) {
+			next, entry, old, err = r.changeNext(ctx, made)
+			if !apierrors.IsConflict(err) {
+				return err == nil, err
+			}
+			if !isSaid {
+				r.printf("  somebody else wrote %s at the same moment: it is tried again\n", r.name)
+			}
+			isSaid = true
+			return false, nil
 		})
-		if apierrors.IsConflict(err) {
-			return fmt.Errorf("somebody writes %s all the time, so it could not be changed: %w", r.name, err)
+		if err := r.orLater(ctx, err); err != nil {
+			return err
 		}
-		if err != nil {
+		if isOver, err := r.carryOut(ctx, next, entry, old); isOver || err != nil {
 			return err
 		}
 	}
-	return nil
 }
 
-// makeStep reads the resource again, and makes the next step. It reports whether there is nothing more to do for now.
-func (r *rotator) makeStep(ctx context.Context, made map[step]bool) (isOver bool, _ error) {
-	if err := reread(ctx, r.cluster, r.resource); err != nil {
-		return false, err
+// changeNext reads the resource again, makes the next step if that changes something, and returns the one after it.
+func (r *rotator) changeNext(
+	ctx context.Context, made map[step]bool,
+) (next step, entry, old v1alpha1.Credential, err error) {
+	if err = reread(ctx, r.cluster, r.resource); err != nil {
+		return next, entry, old, err
 	}
-	next, entry, err := r.next(r.resource)
-	if err != nil {
-		return false, err
+	if next, entry, err = r.next(r.resource); err != nil {
+		return next, entry, old, err
 	}
-	old := oldEntry(r.resource, entry)
-	if made[next] { // never twice, or this command and a GitOps tool would go on for ever
-		return false, fmt.Errorf("somebody has undone what was changed in %s: see who else manages it, and --dry-run", r.name)
-	}
-	if next.changes() {
-		if err := r.change(ctx, next, entry, old); err != nil {
-			return false, err
+	old = oldEntry(r.resource, entry)
+	switch {
+	case made[next]: // never twice, or this command and a GitOps tool would go on for ever
+		err = fmt.Errorf("somebody has undone what was changed in %s: see who else manages it, and --dry-run", r.name)
+	case next.changes():
+		if err = r.change(ctx, next, entry, old); err == nil {
+			made[next] = true
+			next++ // what was changed has to arrive, or all is done
 		}
-		made[next] = true
-		next++ // what was changed has to arrive, or all is done
 	}
-	return r.carryOut(ctx, next, entry, old)
+	return next, entry, old, err
 }
 
 // carryOut makes a step that changes nothing, and reports whether there is nothing more to do for now.

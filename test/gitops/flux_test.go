@@ -58,15 +58,20 @@ func startFlux(t *testing.T) *flux {
 	return f
 }
 
+// moduleDirectory downloads a module that is not there any more since the programs were built.
 func moduleDirectory(t *testing.T, module string) string {
 	t.Helper()
-	list := exec.CommandContext(t.Context(), "go", "list", "-m", "-f={{.Dir}}", module)
-	list.Dir = filepath.Join(machine.Root, "hack/flux")
-	output, err := list.Output()
+	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
+	download.Dir = filepath.Join(machine.Root, "hack/flux")
+	output, err := download.Output()
 	if err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	var downloaded struct{ Dir string }
+	if err := json.Unmarshal(output, &downloaded); err != nil {
 		t.Fatal(err)
 	}
-	return strings.TrimSpace(string(output))
+	return downloaded.Dir
 }
 
 func gitRepository(url string) string {

@@ -82,7 +82,7 @@ func New(t *testing.T, crds ...string) *Machine {
 	if err := testbed.WriteKubeconfig(controlPlane, Operator, m.operatorKubeconfig); err != nil {
 		t.Fatal(err)
 	}
-	m.Emulator, err = testbed.StartEmulator(t.Context(), filepath.Join(Root, "bin", "jupico-emulator"), directory)
+	m.Emulator, err = testbed.StartEmulator(t.Context(), filepath.Join(Root, "bin", "jupico-emulator"), t.TempDir())
 	stopAtTheEnd(t, m.Emulator.Process)
 	if err != nil {
 		t.Fatal(err)
@@ -93,8 +93,8 @@ func New(t *testing.T, crds ...string) *Machine {
 // StartOperator starts the operator with the rights that it is installed with. It trusts the emulator's certificate.
 func (m *Machine) StartOperator(t *testing.T, flags ...string) {
 	t.Helper()
-	flags = append(flags, "--kubeconfig="+m.operatorKubeconfig, "--health-probe-bind-address=0",
-		"--trusted-ca-dir="+filepath.Dir(m.Emulator.CAFile))
+	flags = append([]string{"--kubeconfig=" + m.operatorKubeconfig, "--health-probe-bind-address=0",
+		"--trusted-ca-dir=" + filepath.Dir(m.Emulator.CAFile)}, flags...)
 	Start(t, "the operator", nil, filepath.Join(Root, "bin", "manager"), flags...)
 }
 

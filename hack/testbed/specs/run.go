@@ -12,20 +12,16 @@ import (
 	"github.com/onsi/gomega"
 )
 
-const (
-	// slow is after how long a spec shows where it is.
-	slow = 2 * time.Minute
-	// toReport is the time that Ginkgo has to stop and to report, before go test kills it.
-	toReport = 2 * time.Minute
-)
+// slow is after how long Ginkgo says where a spec is, and then how often.
+const slow = 2 * time.Minute
 
-// Run runs all specs. One that hangs is named, with the line that it hangs at: go test alone would show goroutines.
+// Run runs all specs. It ends before go test would kill it, so that a spec that hangs is named, with the line.
 func Run(t *testing.T, name string) {
 	gomega.RegisterFailHandler(ginkgo.Fail)
 	suite, reporter := ginkgo.GinkgoConfiguration()
-	suite.PollProgressAfter = slow
+	suite.PollProgressAfter, suite.PollProgressInterval = slow, slow
 	if deadline, isSet := t.Deadline(); isSet {
-		suite.Timeout = time.Until(deadline) - toReport
+		suite.Timeout = min(suite.Timeout, time.Until(deadline)*9/10)
 	}
 	ginkgo.RunSpecs(t, name, suite, reporter)
 }
