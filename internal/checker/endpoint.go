@@ -71,7 +71,7 @@ func (c *caller) isControlled(refusedAt, now time.Time) bool {
 	return now.Sub(refusedAt) < controlInterval
 }
 
-// isServedBy reports whether a call of the same token that is under way, if there is one, is as good as another.
+// isServedBy reports whether a call of the same token that is under way, if there is one, is as good as a new one.
 func (c *caller) isServedBy(running *call, now time.Time) bool {
 	return running != nil && !running.began.Before(c.NotBefore) && c.isControlled(running.controlledAt, now)
 }

@@ -78,7 +78,7 @@ func (r *Reconciler) observeTarget(ctx context.Context, o *decision.Observation)
 		o.TargetProblem = fmt.Sprintf("Secret %q could not be read (%s). The operator tries again.", name, readProblem(err))
 	case target != nil:
 		o.Target = &decision.ObservedTarget{
-			Version: target.Source(), ManagedBy: target.ManagedBy, Mark: render.ParseMark(target.Mark),
+			Version: target.Version(), ManagedBy: target.ManagedBy, Mark: render.ParseMark(target.Mark),
 		}
 	}
 	return err
@@ -149,7 +149,7 @@ func isKnownSource(resource *v1alpha1.JupicoCredential, now *objectwatch.Object)
 		if source == nil || source.UID != now.UID {
 			continue
 		}
-		if *source != now.Source() {
+		if *source != now.Version() {
 			return false
 		}
 		isKnown = true

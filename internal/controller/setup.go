@@ -51,7 +51,7 @@ const (
 
 // Options of the controller.
 type Options struct {
-	// MaxConcurrentReconciles is the number of workers of each namespace, or of all when they are not chosen.
+	// MaxConcurrentReconciles is the number of workers of each namespace, or of all of them together when none is chosen.
 	MaxConcurrentReconciles int
 	// Namespaces to work in. None means all.
 	Namespaces []string

@@ -29,7 +29,7 @@ func (r *Reconciler) readSource(
 	name := keyOf(resource.Namespace, entry.SecretName())
 	cached := r.secrets.Cached(name)
 	isStillMissing := cached == nil && previous.Problem == v1alpha1.ReasonSourceNotFound
-	isUnchanged := cached != nil && previous.Version == cached.Source()
+	isUnchanged := cached != nil && previous.Version == cached.Version()
 	if isStillMissing || isUnchanged || previous.Waits(r.clock.Now()) {
 		return previous
 	}
@@ -109,7 +109,7 @@ func (r *Reconciler) readCA(
 	name := keyOf(resource.Namespace, reference.Name)
 	cached := r.configMaps.Cached(name)
 	isStillMissing := cached == nil && previous.IsMissing
-	isUnchanged := cached != nil && previous.Version == cached.Source()
+	isUnchanged := cached != nil && previous.Version == cached.Version()
 	if isStillMissing || isUnchanged || previous.Waits(r.clock.Now()) {
 		return previous
 	}

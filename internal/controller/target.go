@@ -280,9 +280,15 @@ func (w *targetWrite) deleteAsRead(ctx context.Context, secret *corev1.Secret, d
 }
 
 // redact shortens the API server's words, and removes whatever an admission policy may repeat of a Secret: its values
-// and what they are made of, in plaintext and in base64.
+// and what they are made of, in plaintext and in base64. A value that the spec shows anyway stays, however short it is.
 func (w *targetWrite) redact(words string, data map[string][]byte) string {
-	plain := slices.Collect(maps.Values(data))
+	var plain [][]byte
+	for key, value := range data {
+		template := w.resource.Spec.Target.Template
+		if template == nil || string(template.Data[key]) != string(value) {
+			plain = append(plain, value)
+		}
+	}
 	if w.Proof != nil {
 		_, password, _ := w.Proof.Credential.RevealLogin()
 		plain = append(plain, []byte(w.Proof.Token.Reveal()), []byte(password))
@@ -316,7 +322,7 @@ func (w *targetWrite) cleanUpFormer(ctx context.Context, target *decision.Target
 		}
 		if problem != "" {
 			target.RetryAt = w.clock.Now().Add(cleanUpEvery)
-			target.FormerRemains = fmt.Sprintf("Secret %q is as the spec and the source ask for, but the former target %q "+
+			target.FormerRemains = fmt.Sprintf("Secret %q is what the spec and the source ask for, but the former target %q "+
 				"could not be cleaned up (%s). Remove what keeps it, or delete it yourself. The operator tries again once a "+
 				"minute.", w.resource.Spec.Target.Name, name, problem)
 		}

@@ -226,8 +226,10 @@ func TestWhatTheAPIServerRepeatsOfASecretIsRedactedWhenItsDataStays(t *testing.T
 	t.Parallel()
 	const token = "Y2FuYXJ5OmNhbmFyeQ=="
 	encoded := base64.StdEncoding.EncodeToString([]byte("Basic " + token))
-	got := (&targetWrite{}).redact("denied: "+token+", "+encoded, map[string][]byte{
-		"token": []byte(token), "authorization": []byte("Basic " + token), "empty": {},
+	resource := &v1alpha1.JupicoCredential{}
+	resource.Spec.Target.Template = &v1alpha1.TargetTemplate{Data: map[string]v1alpha1.DataTemplate{"public": "e"}}
+	got := (&targetWrite{resource: resource}).redact("denied: "+token+", "+encoded, map[string][]byte{
+		"token": []byte(token), "authorization": []byte("Basic " + token), "empty": {}, "public": []byte("e"),
 	})
 	if want := "denied: " + credential.Redacted + ", " + credential.Redacted; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -13,6 +13,7 @@ import (
 )
 
 // conclude makes the new status, says when to look again, and notes what the process knows once the status is written.
+// Each step needs those above it: the conditions what is said of the target, and the events the conditions.
 func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	h := &v.history
 	if v.deploy && target.Holds {
@@ -143,9 +144,6 @@ func (f *facts) noteChecks(v *verdict, status *v1alpha1.JupicoCredentialStatus) 
 func (f *facts) noteCandidates(began map[int]time.Time, generation int64) {
 	for i := range f.Resource.Spec.Credentials {
 		about, known := &f.candidates[i], f.next.entry(f.Resource.Spec.Credentials[i].Name)
-		if about.candidate == nil && about.recordName == "" {
-			known.record = nil
-		}
 		if about.candidate == nil {
 			continue
 		}
@@ -214,40 +212,40 @@ func nextCheck(f *facts, h *history) *metav1.Time {
 
 // wakeUp is the nearest of the next check, the moment at which the acceptance becomes stale, and the end of the wait
 // for a standby.
-func (s *view) wakeUp(next time.Time) time.Time {
+func (w *view) wakeUp(next time.Time) time.Time {
 	var at time.Time
-	if !s.Resource.Spec.Suspend {
-		at = earliest(next, s.failoverHeldUntil(&s.history))
+	if !w.Resource.Spec.Suspend {
+		at = earliest(next, w.failoverHeldUntil(&w.history))
 	}
-	if s.subject.Verdict == v1alpha1.VerdictAccepted && !s.isStale(s.subject) {
-		at = earliest(at, scheduleOf(s.Resource).staleAt(s.subject))
+	if w.subject.Verdict == v1alpha1.VerdictAccepted && !w.isStale(w.subject) {
+		at = earliest(at, scheduleOf(w.Resource).staleAt(w.subject))
 	}
 	return at
 }
 
 // conditions brings the old conditions up to date, and leaves out those that are not the operator's. A condition's
 // lastTransitionTime changes with its status alone.
-func (s *view) conditions() []metav1.Condition {
+func (w *view) conditions() []metav1.Condition {
 	var conditions []metav1.Condition
 	set := func(conditionType string, c condition) {
-		if last := s.previous(conditionType); last != nil {
+		if last := w.previous(conditionType); last != nil {
 			conditions = append(conditions, *last)
 		}
 		meta.SetStatusCondition(&conditions, metav1.Condition{
 			Type: conditionType, Status: c.status, Reason: c.reason, Message: c.message,
-			ObservedGeneration: s.Resource.Generation, LastTransitionTime: *timestamp(s.Now),
+			ObservedGeneration: w.Resource.Generation, LastTransitionTime: *timestamp(w.Now),
 		})
 	}
-	ready := s.ready()
-	if !s.retryRequestAt.IsZero() {
-		ready.message += " " + s.requestedTooOftenMessage()
+	ready := w.ready()
+	if !w.retryRequestAt.IsZero() {
+		ready.message += " " + w.requestedTooOftenMessage()
 	}
 	set(v1alpha1.ConditionReady, ready)
-	set(v1alpha1.ConditionCredentialAccepted, s.credentialAccepted())
-	set(v1alpha1.ConditionSecretSynced, s.secretSynced())
-	set(v1alpha1.ConditionEndpointAvailable, s.endpointAvailable())
-	if len(s.history.entries) > 1 {
-		set(v1alpha1.ConditionRedundant, s.redundant())
+	set(v1alpha1.ConditionCredentialAccepted, w.credentialAccepted())
+	set(v1alpha1.ConditionSecretSynced, w.secretSynced())
+	set(v1alpha1.ConditionEndpointAvailable, w.endpointAvailable())
+	if len(w.history.entries) > 1 {
+		set(v1alpha1.ConditionRedundant, w.redundant())
 	}
 	progress := condition{status: metav1.ConditionTrue, reason: ready.reason, message: ready.message}
 	switch ready.progress {

@@ -57,8 +57,8 @@ func decide(f *facts, results []checkResult) *verdict {
 // together would each cost one write more.
 const briefWait = 2 * time.Second
 
-// briefWait returns when to come back where the first round came to nothing but a short wait. Else it is zero.
-func (v *verdict) briefWait() time.Time {
+// silentUntil returns when to come back where the first round came to nothing but a short wait. Else it is zero.
+func (v *verdict) silentUntil() time.Time {
 	isFirst := v.facts.status.ObservedGeneration < 0
 	if !isFirst || v.checked || v.retryAt.Sub(v.facts.Now) > briefWait {
 		return time.Time{}
@@ -140,15 +140,12 @@ func (v *verdict) settleForm(r *checkResult) {
 	h := &v.history
 	entry := &h.entries[r.entry]
 	isDeployed := h.deployed != nil && r.entry == h.active
-	switch {
-	case r.isAcceptance() && isDeployed && entry.TokenForm != r.form:
+	if r.isAcceptance() && isDeployed && entry.TokenForm != r.form {
 		h.active = deployedToken
-	case r.isAcceptance():
-	case r.isRejection() && r.otherRejected && !isDeployed:
-	default:
-		return
 	}
-	entry.TokenForm = r.form
+	if r.isAcceptance() || r.isRejection() && r.otherRejected && !isDeployed {
+		entry.TokenForm = r.form
+	}
 }
 
 // choose returns the entry whose candidate is to be deployed, or deployedToken when the target is to stay as it is.
@@ -237,6 +234,7 @@ func (f *facts) failoverHeldUntil(h *history) time.Time {
 		return time.Time{}
 	}
 	since := f.Now
+	// In f.status, a time ahead of the clock has been corrected. Here it has to be seen.
 	accepted := meta.FindStatusCondition(f.Resource.Status.Conditions, v1alpha1.ConditionCredentialAccepted)
 	switch {
 	case accepted == nil || accepted.Status != metav1.ConditionFalse:

@@ -260,7 +260,7 @@ func (f *facts) isLogin(i int) bool {
 	return f.candidates[i].candidate != nil && f.candidates[i].credential.IsLogin()
 }
 
-// isCheckRequested reports whether a check was requested.
+// isCheckRequested reports whether a check was requested that may be made now.
 func (f *facts) isCheckRequested() bool { return !f.requestedAt.IsZero() }
 
 // isSpecEdited reports whether the spec was edited since the last round.

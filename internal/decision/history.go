@@ -16,7 +16,7 @@ type history struct {
 	entries []v1alpha1.CredentialStatus
 	// deployed is nil before the first delivery. Its record is the active entry's, if there is one.
 	deployed *v1alpha1.DeployedStatus
-	// active is the index of the entry whose candidate the deployed token is, or deployedToken when it is none's.
+	// active is the index of the entry whose candidate makes the deployed token, or deployedToken when none does.
 	active int
 }
 
@@ -42,13 +42,11 @@ func recall(f *facts) history {
 	}
 	for i := range h.entries {
 		entry, version, problem := &h.entries[i], f.Sources[i].Version, f.Sources[i].Problem
-		isKept := problem == v1alpha1.ReasonSourceUnreadable && f.candidates[i].recordName != ""
 		switch {
-		case isKept:
-		case problem != "":
-			entry.Source, entry.Reason, entry.NextCheckTime = nil, problem, nil
-		default:
+		case problem == "":
 			entry.Source = &version
+		case problem != v1alpha1.ReasonSourceUnreadable, f.candidates[i].recordName == "": // else it is as it was known
+			entry.Source, entry.Reason, entry.NextCheckTime = nil, problem, nil
 		}
 		h.hold(i, f.candidates[i].heldUntil)
 	}
@@ -61,7 +59,7 @@ func (f *facts) recallEntry(i int) v1alpha1.CredentialStatus {
 	if recorded := recordOf(&f.status, f.candidates[i].recordName); recorded != nil {
 		entry = *recorded.DeepCopy()
 	}
-	entry.Name = f.Resource.Spec.Credentials[i].Name // which is but a label, and may have been changed
+	entry.Name = f.Resource.Spec.Credentials[i].Name // only a label, which may have been changed
 	return entry
 }
 

@@ -11,9 +11,6 @@ import (
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 )
 
-// plan lists the checks to make now, in order.
-type plan []plannedCheck
-
 // plannedCheck is a check to be made.
 type plannedCheck struct {
 	// entry is the index of the entry in spec.credentials, or deployedToken. A check of the deployed token is left out
@@ -31,9 +28,9 @@ type plannedCheck struct {
 	urgent bool
 }
 
-// newPlan plans the checks that are due. When there is one, what is due within half an interval comes along, and from
-// then on they are together.
-func newPlan(f *facts) plan {
+// newPlan lists the checks to make now, in order. When there is one, what is due within half an interval comes along,
+// and from then on they are together.
+func newPlan(f *facts) []plannedCheck {
 	if f.Resource.Spec.Suspend {
 		return nil
 	}
@@ -47,8 +44,8 @@ func newPlan(f *facts) plan {
 
 // dueChecks lists the checks that are due by a time. The active entry comes first, so that the others are checked after
 // it was found rejected.
-func (f *facts) dueChecks(h *history, by time.Time) plan {
-	var p plan
+func (f *facts) dueChecks(h *history, by time.Time) []plannedCheck {
+	var p []plannedCheck
 	for i := range h.entries {
 		switch {
 		case !f.isCandidateDue(h, i, by):
@@ -105,7 +102,7 @@ func (f *facts) isCandidateDue(h *history, i int, by time.Time) bool {
 }
 
 // isForDelivery reports whether a candidate may be written into the target once it is accepted: it is preferred to the
-// deployed token, that is rejected, or the target may have lost it.
+// deployed token, the deployed token is rejected, or the target may have lost it.
 func (f *facts) isForDelivery(h *history, i int) bool {
 	switch {
 	case h.deployed == nil, h.isDeployedRejected():
@@ -117,8 +114,8 @@ func (f *facts) isForDelivery(h *history, i int) bool {
 	}
 }
 
-// mustBeProven reports whether a candidate that was accepted before may be written once it is accepted again. So it is
-// checked at once, and then on schedule. Anybody may have put an acceptance into a status.
+// mustBeProven reports whether a candidate has to be checked at once: the target may need its token, and only the
+// status, which anybody may edit, says that it was accepted.
 func (f *facts) mustBeProven(h *history, i int) bool {
 	record := &h.entries[i].CheckRecord
 	return f.isForDelivery(h, i) && !f.mayBeWritten(i) &&

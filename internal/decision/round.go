@@ -114,7 +114,7 @@ func (s *State) Run(ctx context.Context, o Observation, calls Calls) (*Round, er
 	s.sent.noteResults(f, results)
 	f.Now = calls.Now()
 	v := decide(f, results)
-	if retryAt := v.briefWait(); readErr == nil && !retryAt.IsZero() {
+	if retryAt := v.silentUntil(); readErr == nil && !retryAt.IsZero() {
 		return &Round{IsSilent: true, RequeueAt: retryAt}, nil
 	}
 	target, deliverErr := s.deliver(ctx, f, v, calls)
@@ -136,13 +136,13 @@ func (s *State) observe(o *Observation) {
 		return // no source was read
 	}
 	if o.Endpoint == s.observed.endpoint {
-		o.Endpoint = s.observed.endpoint // its certificates are kept with each token, and so are held once
+		o.Endpoint = s.observed.endpoint // equal, but the same in memory: each token keeps the certificates
 	}
 	s.observed = observed{generation: o.Resource.Generation, endpoint: o.Endpoint, sources: o.Sources, ca: o.CA}
 }
 
 // ask makes the checks of a plan, and those that their outcomes ask for.
-func (f *facts) ask(ctx context.Context, plan plan, calls Calls) []checkResult {
+func (f *facts) ask(ctx context.Context, plan []plannedCheck, calls Calls) []checkResult {
 	var results []checkResult
 	for _, c := range plan {
 		if c.entry == deployedToken && replacesDeployed(f, results) {
@@ -157,7 +157,7 @@ func (f *facts) ask(ctx context.Context, plan plan, calls Calls) []checkResult {
 	return results
 }
 
-// runCheck checks one form of a login's token or, when the check says so and that is Rejected, the other one too.
+// runCheck checks one form of a login's token or, if bothForms is set and the first is Rejected, the other one too.
 func (f *facts) runCheck(ctx context.Context, c plannedCheck, calls Calls) checkResult {
 	if c.entry == deployedToken {
 		return f.sendCheck(ctx, c, f.next.deployed, f.next.deployed.checkedAt, calls)
@@ -265,7 +265,8 @@ func (s *State) writeTarget(ctx context.Context, f *facts, v *verdict, delivery 
 	return target, err
 }
 
-// desiredTarget says what the target is to be, and whether anything has to be done for it.
+// desiredTarget says what the target is to be, and whether anything has to be done for it. It takes over the active
+// candidate as the deployed token when that is not known.
 func (f *facts) desiredTarget(v *verdict) (Delivery, bool) {
 	delivery := Delivery{Judged: f.Target}
 	if f.Resource.Spec.Suspend || f.TemplateProblem != "" || !v.deploy && !v.keep {

@@ -18,8 +18,8 @@ import (
 
 // The times of the schedule.
 const (
-	// DefaultCheckInterval applies to a spec without an interval, which the schema's default rules out.
-	DefaultCheckInterval = 5 * time.Minute
+	// defaultCheckInterval applies to a spec without an interval, which the schema's default rules out.
+	defaultCheckInterval = 5 * time.Minute
 
 	// firstRetry is the wait after the first check without evidence. It doubles up to longestRetry.
 	firstRetry   = 10 * time.Second
@@ -59,7 +59,7 @@ type schedule struct {
 func scheduleOf(resource *v1alpha1.JupicoCredential) schedule {
 	interval := resource.Spec.CheckInterval.Duration
 	if interval <= 0 {
-		interval = DefaultCheckInterval
+		interval = defaultCheckInterval
 	}
 	return schedule{environment: environmentOf(resource.Spec.Environment), interval: interval, uid: resource.UID}
 }
@@ -107,7 +107,7 @@ func (s schedule) enter(record *v1alpha1.CheckRecord, answer *check.Answer, rese
 		record.ConsecutiveRejected = 0
 	}
 	at := now
-	if answer.Outcome.IsEvidence() && !answer.Ended.IsZero() {
+	if answer.Outcome.IsEvidence() {
 		at = answer.Ended // of a shared request, so that equal tokens are checked together the next time too
 	}
 	s.advance(record, answer, at.Truncate(time.Second))

@@ -472,6 +472,21 @@ func TestTheSecondDoesNotComeFirstBecauseTheFirstIsPutOff(t *testing.T) {
 	w.expectTarget("good")
 }
 
+func TestAStandbyOutlastsAnEditWhileTheFirstSourceIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.source = nil
+	w.happens()
+	w.answer("other key", outcome.Accepted)
+	w.writeStandby("other key")
+	w.putOffToken("other key", m)
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.CheckInterval.Duration = h })
+	if standby := w.resource.Status.Credentials[1]; standby.Verdict != v1alpha1.VerdictAccepted {
+		t.Errorf("before it is checked again, the standby is known as\n%s", w.dump())
+	}
+}
+
 func TestAFailoverIsNotPutOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)

@@ -88,8 +88,8 @@ func keyOf(object metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
 }
 
-// Source returns what a status says about an object that was read.
-func (o *Object) Source() v1alpha1.SourceStatus {
+// Version returns the version of an object as a status tells it.
+func (o *Object) Version() v1alpha1.SourceStatus {
 	return v1alpha1.SourceStatus{UID: o.UID, ResourceVersion: o.ResourceVersion}
 }
 
@@ -185,10 +185,9 @@ func (w *Watch) Get(ctx context.Context, name types.NamespacedName) (*Object, er
 	return w.store.get(ctx, name)
 }
 
-// Observe records an object that was read, unless something newer is known. It returns what is known then, or nil if
-// the object was deleted meanwhile.
-func (w *Watch) Observe(object metav1.Object) *Object {
-	return w.store.observe(keyOf(object), newObject(object))
+// Observe records an object that was read, unless something newer is known.
+func (w *Watch) Observe(object metav1.Object) {
+	w.store.observe(keyOf(object), newObject(object))
 }
 
 // Write calls write, which creates or updates an object, and records what was written. Until then, nobody is woken by a
