@@ -92,7 +92,8 @@ type world struct {
 	failures    int // in a row
 	deliveries  int // that were asked for, and writes of targets that were made for them
 	writes      int
-	held        string // the token that was written last
+	held        string // the token that was written last, and the entry that it was written for
+	heldEntry   string
 	events      []decision.Event
 	isSampled   bool // look only now and then at what must hold after every round
 }
@@ -378,7 +379,7 @@ func (w *world) deliver(_ context.Context, d decision.Delivery) (decision.Target
 		w.writes++
 	}
 	if target.IsWritten && d.Proof != nil {
-		w.held = decode(d.Proof.Token)
+		w.held, w.heldEntry = decode(d.Proof.Token), d.Proof.Entry
 	}
 	if w.losesTargetAnswer && target.IsWritten {
 		w.losesTargetAnswer = false

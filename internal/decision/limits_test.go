@@ -317,6 +317,19 @@ func TestAHeldEditIsTriedInBothForms(t *testing.T) {
 	w.expectTarget("good\n")
 }
 
+func TestASuspendedResourceDoesNotCallItsTokenUnverifiableBecauseNothingWasRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.writeSource("bad")
+	w.suspend(true)
+	w.stop()
+	w.run(48 * h)
+	if got := w.condition(v1alpha1.ConditionCredentialAccepted); got != "Unknown/Stale" {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestASuspendedResourcePlansNoCheck(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)

@@ -865,3 +865,29 @@ func TestASourceThatCannotBeReadIsNotSaidToBeRejectedWhereItWasNeverAsked(t *tes
 		})
 	}
 }
+
+func TestACacheIsBehindWhenItHasNotWhatThisProcessWroteOrMet(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	older, other := w.resource.DeepCopy(), w.resource.DeepCopy()
+	older.ResourceVersion = "1"
+	other.ResourceVersion, other.UID = "1", "other"
+	for _, row := range []struct {
+		sentence string
+		resource *v1alpha1.JupicoCredential
+		isBehind bool
+	}{
+		{"the last status", w.resource, false},
+		{"an older one", older, true},
+		{"another resource of the same name", other, false},
+	} {
+		if got := w.state.IsCacheBehind(row.resource); got != row.isBehind {
+			t.Errorf("%s: got %t", row.sentence, got)
+		}
+	}
+	w.state.Abandon(&decision.Round{}, false)
+	if !w.state.IsCacheBehind(w.resource) {
+		t.Error("after a conflict, what somebody else wrote is not asked for")
+	}
+}

@@ -695,6 +695,21 @@ func TestTokenForms(t *testing.T) {
 	}
 }
 
+func TestAFormThatNeverMeetsEvidenceIsTriedThreeTimes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.answer("good\n", outcome.Forbidden)
+	w.writeSource("good")
+	w.run(24 * h)
+	tries := map[string]int{}
+	for _, sent := range w.requests {
+		tries[sent.token]++
+	}
+	if tries["good\n"] != 3 || tries["good"] <= 3 {
+		t.Errorf("the forms were sent so often: %v", tries)
+	}
+}
+
 func TestTheFormThatTheAPIRecognisedIsGoneOnWith(t *testing.T) {
 	t.Parallel()
 	for _, o := range []outcome.Outcome{outcome.UserInactive, outcome.AccountInactive} {

@@ -487,6 +487,65 @@ func TestAStandbyOutlastsAnEditWhileTheFirstSourceIsMissing(t *testing.T) {
 	}
 }
 
+func TestTheTokenInTheTargetIsCheckedBeforeTheStandby(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.run(6 * m)
+	if last := w.requests[len(w.requests)-2:]; last[0].token != "good" || last[1].token != "key" {
+		t.Errorf("%q was checked first", last[0].token)
+	}
+}
+
+func TestAStandbyWhoseSecretCannotBeReadDoesNotStandIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.standby.isUnreadable = true
+	w.happens()
+	w.answer("good", outcome.Rejected)
+	w.run(h)
+	w.expectReady("False/Revoked")
+	w.expectTarget("good")
+}
+
+func TestAStandbyThatStandsInIsRecognisedWhenItsSourceIsPutBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	failedOver(w)
+	w.writeStandby("bad")
+	w.goDown(sandboxURL, outcome.Unavailable)
+	w.writeStandby("key")
+	w.expectReady("True/FailedOver")
+}
+
+func TestATokenThatTwoEntriesMakeIsPutRightForTheOneThatItCameFrom(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		sentence, entry string
+		edit            func(*v1alpha1.JupicoCredentialSpec)
+	}{
+		{"under its name", "main", func(*v1alpha1.JupicoCredentialSpec) {}},
+		{"under its new name", "renamed", func(spec *v1alpha1.JupicoCredentialSpec) {
+			spec.Credentials[0].Name = "renamed"
+		}},
+	} {
+		t.Run(row.sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox)
+			w.answer("key", outcome.Accepted)
+			w.useAPIKey("main", "key")
+			w.happens()
+			w.addStandby("key")
+			w.edit(row.edit)
+			w.tamper("evil")
+			if w.expectTarget("key"); w.heldEntry != row.entry || w.resource.Status.Deployed.Credential != row.entry {
+				t.Errorf("it was written for %q, and the status names %q", w.heldEntry, w.resource.Status.Deployed.Credential)
+			}
+		})
+	}
+}
+
 func TestAFailoverIsNotPutOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)

@@ -205,6 +205,14 @@ func states() []state {
 		{"the new bytes are accepted", sandbox,
 			func(w *world) { delivered(w); w.answer("new", outcome.Accepted); w.writeSource("new") },
 			conditions{"True/Accepted", "True/Accepted", synced, ok, ""}},
+		{"the new bytes are accepted, and to be accepted once more before they are written", sandbox,
+			func(w *world) {
+				delivered(w)
+				w.controlAge = 2 * time.Minute
+				w.answer("new", outcome.Accepted)
+				w.writeSource("new")
+			},
+			conditions{"True/Accepted", "True/Accepted", waiting, ok, ""}},
 		{"the source is gone later, and the deployed token is good", sandbox,
 			func(w *world) { delivered(w); w.deleteSource(); w.run(time.Hour) },
 			conditions{"True/SourceNotFound", "True/Accepted", "False/SourceNotFound", ok, ""}},
