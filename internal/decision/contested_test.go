@@ -116,3 +116,16 @@ func TestAPolicyThatRemovesTheAnnotationIsNotTakenForAnOwner(t *testing.T) {
 	w.happens()
 	w.expectReady("False/TargetConflict")
 }
+
+func TestAfterAPolicyThatWentAwayATargetIsPutRightAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.alters = "label"
+	accepted(w)
+	w.expectReady("False/TargetContested")
+	w.alters = ""
+	w.target().generation, w.target().version = w.resource.Generation, w.nextVersion() // by hand
+	w.happens()
+	w.tamper("evil")
+	w.expectTarget("good")
+}

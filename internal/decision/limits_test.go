@@ -5,6 +5,7 @@ package decision_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -315,6 +316,20 @@ func TestAHeldEditIsTriedInBothForms(t *testing.T) {
 	w.run(m + 2*s)
 	w.expectReady("True/Accepted")
 	w.expectTarget("good\n")
+}
+
+func TestAFightOverAStandbyIsBoundedWhileTheFirstSourceIsMissing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.deleteSource()
+	before := len(w.requests)
+	for i := range 30 {
+		w.writeStandby("bad key " + strconv.Itoa(i))
+	}
+	if tries := len(w.requests) - before; tries != 10 {
+		t.Errorf("%d edits were tried at once", tries)
+	}
 }
 
 func TestASuspendedResourceDoesNotCallItsTokenUnverifiableBecauseNothingWasRead(t *testing.T) {
