@@ -318,17 +318,25 @@ func TestAHeldEditIsTriedInBothForms(t *testing.T) {
 	w.expectTarget("good\n")
 }
 
-func TestAFightOverAStandbyIsBoundedWhileTheFirstSourceIsMissing(t *testing.T) {
+func TestAFightOverAStandbyIsBoundedThoughTheFirstEntryIsNotChecked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, sandbox)
-	redundant(w)
-	w.deleteSource()
-	before := len(w.requests)
-	for i := range 30 {
-		w.writeStandby("bad key " + strconv.Itoa(i))
-	}
-	if tries := len(w.requests) - before; tries != 10 {
-		t.Errorf("%d edits were tried at once", tries)
+	for sentence, happens := range map[string]func(*world){
+		"as its source is missing": (*world).deleteSource,
+		"as its check is put off":  func(w *world) { w.putOffToken("good", h); w.editTarget() },
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, sandbox)
+			redundant(w)
+			happens(w)
+			before := len(w.requests)
+			for i := range 30 {
+				w.writeStandby("bad key " + strconv.Itoa(i))
+			}
+			if tries := len(w.requests) - before; tries != 10 {
+				t.Errorf("%d edits were tried at once", tries)
+			}
+		})
 	}
 }
 

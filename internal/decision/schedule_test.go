@@ -695,6 +695,22 @@ func TestTokenForms(t *testing.T) {
 	}
 }
 
+func TestAFirstRejectionIsConfirmedAfterThreeToFiveSeconds(t *testing.T) {
+	t.Parallel()
+	waits := map[time.Duration]int{}
+	for _, uid := range uids(64) {
+		w := newWorld(t, sandbox)
+		w.resource.UID = uid
+		delivered(w)
+		w.answer("good", outcome.Rejected)
+		w.step()
+		waits[w.record().NextCheckTime.Sub(w.record().LastCheckTime.Time)]++
+	}
+	if len(waits) != 3 || waits[3*s] == 0 || waits[4*s] == 0 || waits[5*s] == 0 {
+		t.Errorf("so many of the resources wait for so long: %v", waits)
+	}
+}
+
 func TestAFormThatNeverMeetsEvidenceIsTriedThreeTimes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)

@@ -546,6 +546,47 @@ func TestATokenThatTwoEntriesMakeIsPutRightForTheOneThatItCameFrom(t *testing.T)
 	}
 }
 
+func TestTheStandbyIsJudgedWhileTheFirstCheckIsPutOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.answer("key", outcome.Rejected)
+	w.putOffToken("good", m)
+	w.run(6 * m)
+	if standby := w.resource.Status.Credentials[1]; standby.Verdict != v1alpha1.VerdictRejected {
+		t.Errorf("the standby is known as\n%s", w.dump())
+	}
+}
+
+func TestTheFirstIsDeliveredWhileTheCheckOfTheStandbyIsPutOff(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	w.answer("good", outcome.Accepted)
+	w.putOffToken("key", m)
+	w.setSource("good")
+	w.addStandby("key")
+	w.expectTarget("good")
+}
+
+func TestAFailoverAsksForACheckThatBeganAfterTheRejection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	redundant(w)
+	w.latency = 300 * time.Millisecond
+	w.answer("good", outcome.Rejected)
+	w.run(6 * m)
+	w.expectTarget("key")
+	var rejected time.Time
+	for _, sent := range w.requests {
+		if sent.outcome == outcome.Rejected {
+			rejected = sent.began.Add(w.latency)
+		}
+		if sent.Urgent && sent.NotBefore.Before(rejected) {
+			t.Errorf("the token was rejected at %s, and a check will do that began at %s", rejected, sent.NotBefore)
+		}
+	}
+}
+
 func TestAFailoverIsNotPutOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
