@@ -84,7 +84,7 @@ func enter(f *facts, results []checkResult) *verdict {
 			continue
 		}
 		v.checked = true
-		if r.entry == h.active && h.deployed != nil && r.isRejection() {
+		if r.entry == h.active && r.isRejection() {
 			v.rejection = r
 		}
 		if r.entry == deployedToken {
@@ -139,7 +139,7 @@ func (v *verdict) isDeployedAtEndpoint() bool {
 func (v *verdict) settleForm(r *checkResult) {
 	h := &v.history
 	entry := &h.entries[r.entry]
-	isDeployed := h.deployed != nil && r.entry == h.active
+	isDeployed := r.entry == h.active
 	if r.isAcceptance() && isDeployed && entry.TokenForm != r.form {
 		h.active = deployedToken
 	}
@@ -188,8 +188,7 @@ func (v *verdict) isDeferred(i int) bool {
 // isDeployable reports whether a candidate is accepted beyond doubt, and may be written.
 func (v *verdict) isDeployable(i int) bool {
 	record := &v.history.entries[i].CheckRecord
-	return v.facts.Sources[i].Problem == "" && record.Verdict == v1alpha1.VerdictAccepted &&
-		record.ConsecutiveRejected == 0 && v.facts.mayBeWritten(i)
+	return record.Verdict == v1alpha1.VerdictAccepted && record.ConsecutiveRejected == 0 && v.facts.mayBeWritten(i)
 }
 
 // isPreferred reports whether a candidate goes before a deployed token that is not rejected. An edit acts at once, also

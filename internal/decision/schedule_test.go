@@ -657,6 +657,17 @@ func TestTokenForms(t *testing.T) {
 		{"an API key has no forms",
 			func(w *world) { w.writeSource("key"); w.expectReady("False/Rejected"); w.requestCheck("now") },
 			[]string{"key", "key"}, ""},
+		{"the deployed token stays in its form when a request finds that neither is accepted",
+			func(w *world) {
+				delivered(w)
+				w.answer("good", outcome.Rejected)
+				w.answer(newline, outcome.AccountInactive)
+				forms(w)
+				w.requestCheck("now")
+				w.step()
+				w.expectReady("False/Revoked")
+			},
+			[]string{"good", newline, "good"}, v1alpha1.TokenFormStandard},
 		{"the API goes over to the other form, and a request finds out",
 			func(w *world) {
 				delivered(w)

@@ -587,6 +587,23 @@ func TestAFailoverAsksForACheckThatBeganAfterTheRejection(t *testing.T) {
 	}
 }
 
+func TestALoginThatStandsByChangesNothingInTheTarget(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	delivered(w)
+	w.answer("other", outcome.Accepted)
+	w.standby = &secret{uid: "standby", version: w.nextVersion(), value: "other"}
+	w.edit(func(spec *v1alpha1.JupicoCredentialSpec) {
+		spec.Credentials = append(spec.Credentials, v1alpha1.Credential{
+			Name: "standby", BasicAuthSecretRef: &v1alpha1.BasicAuthSecretReference{Name: standbyName},
+		})
+	})
+	w.expectReady("True/Accepted")
+	if got := w.condition(v1alpha1.ConditionSecretSynced); got != "True/Synced" {
+		t.Errorf("SecretSynced is %s", got)
+	}
+}
+
 func TestAFailoverIsNotPutOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
