@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -15,6 +16,7 @@ import (
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -74,7 +76,15 @@ var _ = Describe("The filter of the metrics", func() {
 			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
 			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: namespace, Name: "prometheus"}},
 		})).To(Succeed())
-		Eventually(func() int { return scrape(http.MethodGet, prometheus) }, soon).Should(Equal(http.StatusOK))
+		Eventually(func() bool { // the filter would remember a refusal for half a minute
+			review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+				User:                  fmt.Sprintf("system:serviceaccount:%s:prometheus", namespace),
+				NonResourceAttributes: &authorizationv1.NonResourceAttributes{Path: "/metrics", Verb: "get"},
+			}}
+			Expect(admin.Create(ctx, review)).To(Succeed())
+			return review.Status.Allowed
+		}, soon).Should(BeTrue())
+		Expect(scrape(http.MethodGet, prometheus)).To(Equal(http.StatusOK))
 		Expect(scrape(http.MethodPost, prometheus)).To(Equal(http.StatusForbidden))
 		Expect(scrape(http.MethodGet, stranger)).To(Equal(http.StatusForbidden))
 	})
