@@ -4,9 +4,11 @@
 package decision_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
 	"github.com/jupico-operator/jupico-operator/internal/decision"
 	"github.com/jupico-operator/jupico-operator/internal/jupico/outcome"
 )
@@ -22,6 +24,9 @@ func TestATokenIsDeliveredOnlyShortlyAfterARandomTokenWasRefused(t *testing.T) {
 		t.Fatalf("it was delivered:\n%s", w.dump())
 	}
 	w.expectReady("False/WaitingForCredential")
+	if got := w.message(v1alpha1.ConditionReady); !strings.Contains(got, "is yet to be written") {
+		t.Errorf("Ready says %q", got)
+	}
 	w.controlAge = 0
 	w.run(5 * m)
 	w.expectReady("True/Accepted")

@@ -93,7 +93,7 @@ func (w *view) syncedMessage() string {
 func (w *view) rejectedMessage() string {
 	message := w.rejectedBecause()
 	if w.subject.LastRejected != nil && w.subject.LastRejected.MassRejection {
-		message += " Most credentials at this endpoint were rejected at the same time: the cause is likely Jupico'w."
+		message += " Most credentials at this endpoint were rejected at the same time: the cause is likely Jupico's."
 	}
 	return message
 }

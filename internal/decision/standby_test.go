@@ -223,7 +223,8 @@ func TestAMassRejectionIsSaidAndHoldsTheStandbyBack(t *testing.T) {
 	w.expectReady("False/Revoked")
 	w.expectTarget("good")
 	for _, conditionType := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionCredentialAccepted} {
-		if got := w.message(conditionType); !strings.Contains(got, "Most credentials") {
+		if got := w.message(conditionType); !strings.HasPrefix(got, `Jupico accepted credential "main" until`) ||
+			!strings.HasSuffix(got, " rejected at the same time: the cause is likely Jupico's.") {
 			t.Errorf("%s says %q", conditionType, got)
 		}
 	}
