@@ -146,19 +146,24 @@ func (r *rotator) goOn(ctx context.Context) error {
 	for made := map[step]bool{}; ; {
 		var next step
 		var entry, old v1alpha1.Credential
-		isSaid := false
-		err := poll(ctx, r.timeout, func() (_ bool, err error) {
-			next, entry, old, err = r.changeNext(ctx, made)
-			if !apierrors.IsConflict(err) {
+		var conflict error
+		err := poll(ctx, r.timeout, func() (bool, error) {
+			var err error
+			if next, entry, old, err = r.changeNext(ctx, made); !apierrors.IsConflict(err) {
+				conflict = nil
 				return err == nil, err
 			}
-			if !isSaid {
-				r.printf("  somebody else wrote %s at the same moment: it is tried again\n", r.name)
+			if conflict == nil {
+				r.printf("  %s was written at the same moment, perhaps by the operator: trying again\n", r.name)
 			}
-			isSaid = true
+			conflict = err
 			return false, nil
 		})
-		if err := r.orLater(ctx, err); err != nil {
+		switch {
+		case conflict != nil && ctx.Err() == nil:
+			return fmt.Errorf("whenever %s was about to be changed, somebody wrote it: find out who, and run the command "+
+				"again: %w", r.name, conflict)
+		case err != nil:
 			return err
 		}
 		if isOver, err := r.carryOut(ctx, next, entry, old); isOver || err != nil {
@@ -167,7 +172,8 @@ func (r *rotator) goOn(ctx context.Context) error {
 	}
 }
 
-// changeNext reads the resource again, makes the next step if that changes something, and returns the one after it.
+// changeNext reads the resource again, makes the next step if that changes the entries, and returns the step to carry
+// out then.
 func (r *rotator) changeNext(
 	ctx context.Context, made map[step]bool,
 ) (next step, entry, old v1alpha1.Credential, err error) {
