@@ -54,7 +54,8 @@ type Answer struct {
 	// Began is when the check began. All who share the answer take this time over, so that equal tokens are due together
 	// the next time too.
 	Began time.Time
-	// Ended is when the request of the check ended. That of a shared answer is Began.
+	// Ended is when the request of the check ended. That of a shared answer is Began. It is set whenever there
+	// is evidence.
 	Ended time.Time
 	// ControlledAt is when, before the check began, the endpoint last refused a random token.
 	ControlledAt time.Time

@@ -280,11 +280,11 @@ func (w *targetWrite) deleteAsRead(ctx context.Context, secret *corev1.Secret, d
 }
 
 // redact shortens the API server's words, and removes whatever an admission policy may repeat of a Secret: its values
-// and what they are made of, in plaintext and in base64. A value that the spec shows anyway stays, however short it is.
+// and what they are made of, in plaintext and in base64. A value that the template shows literally stays.
 func (w *targetWrite) redact(words string, data map[string][]byte) string {
 	var plain [][]byte
+	template := w.resource.Spec.Target.Template
 	for key, value := range data {
-		template := w.resource.Spec.Target.Template
 		if template == nil || string(template.Data[key]) != string(value) {
 			plain = append(plain, value)
 		}

@@ -234,4 +234,8 @@ func TestWhatTheAPIServerRepeatsOfASecretIsRedactedWhenItsDataStays(t *testing.T
 	if want := "denied: " + credential.Redacted + ", " + credential.Redacted; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	got = (&targetWrite{resource: resource}).redact("e", map[string][]byte{"public": []byte("e"), "private": []byte("e")})
+	if got != credential.Redacted {
+		t.Errorf("got %q of a value that another key has too", got)
+	}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // conclude makes the new status, says when to look again, and notes what the process knows once the status is written.
-// Each step needs those above it: the conditions what is said of the target, and the events the conditions.
+// The order matters: the conditions are made from what is said of the target, and the events from the conditions.
 func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	h := &v.history
 	if v.deploy && target.Holds {

@@ -117,7 +117,7 @@ func TestAPolicyThatRemovesTheAnnotationIsNotTakenForAnOwner(t *testing.T) {
 	w.expectReady("False/TargetConflict")
 }
 
-func TestAfterAPolicyThatWentAwayATargetIsPutRightAtOnce(t *testing.T) {
+func TestOnceAPolicyHasGoneATargetIsPutRightAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
 	w.alters = "label"

@@ -45,7 +45,7 @@ func recall(f *facts) history {
 		switch {
 		case problem == "":
 			entry.Source = &version
-		case problem != v1alpha1.ReasonSourceUnreadable, f.candidates[i].recordName == "": // else it is as it was known
+		case problem != v1alpha1.ReasonSourceUnreadable, f.candidates[i].recordName == "": // otherwise what was known stays
 			entry.Source, entry.Reason, entry.NextCheckTime = nil, problem, nil
 		}
 		h.hold(i, f.candidates[i].heldUntil)

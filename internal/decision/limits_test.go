@@ -318,7 +318,7 @@ func TestAHeldEditIsTriedInBothForms(t *testing.T) {
 	w.expectTarget("good\n")
 }
 
-func TestAFightOverAStandbyIsBoundedThoughTheFirstEntryIsNotChecked(t *testing.T) {
+func TestEditsOfAStandbyAreBoundedWhileTheFirstEntryIsNotChecked(t *testing.T) {
 	t.Parallel()
 	for sentence, happens := range map[string]func(*world){
 		"as its source is missing": (*world).deleteSource,
@@ -340,7 +340,7 @@ func TestAFightOverAStandbyIsBoundedThoughTheFirstEntryIsNotChecked(t *testing.T
 	}
 }
 
-func TestASuspendedResourceDoesNotCallItsTokenUnverifiableBecauseNothingWasRead(t *testing.T) {
+func TestASuspensionDoesNotMakeATokenUnverifiable(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
 	delivered(w)

@@ -152,8 +152,8 @@ func (w *view) lastKnownGoodMessage() string {
 }
 
 func (w *view) staleMessage() string {
-	message := fmt.Sprintf("Jupico last accepted credential %q at %s, and no check has succeeded since", w.entryName(),
-		clockTime(w.subject.LastAcceptedTime))
+	message := fmt.Sprintf("Jupico last accepted credential %q at %s, and no check of it has succeeded since",
+		w.entryName(), clockTime(w.subject.LastAcceptedTime))
 	if endpoint := w.endpointAvailable(); endpoint.status == metav1.ConditionFalse {
 		message += fmt.Sprintf(" (%s)", endpoint.reason)
 	}

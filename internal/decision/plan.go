@@ -114,8 +114,8 @@ func (f *facts) isForDelivery(h *history, i int) bool {
 	}
 }
 
-// mustBeProven reports whether a candidate has to be checked at once: the target may need its token, and only the
-// status, which anybody may edit, says that it was accepted.
+// mustBeProven reports whether a candidate has to be checked at once: the target may need its token, and this process
+// did not see it accepted within the last minute. A status is no proof, as anybody may edit it.
 func (f *facts) mustBeProven(h *history, i int) bool {
 	record := &h.entries[i].CheckRecord
 	return f.isForDelivery(h, i) && !f.mayBeWritten(i) &&

@@ -866,7 +866,7 @@ func TestASourceThatCannotBeReadIsNotSaidToBeRejectedWhereItWasNeverAsked(t *tes
 	}
 }
 
-func TestACacheIsBehindWhenItHasNotWhatThisProcessWroteOrMet(t *testing.T) {
+func TestACacheIsBehindIfItLacksAKnownWrite(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
 	delivered(w)

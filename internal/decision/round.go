@@ -136,7 +136,7 @@ func (s *State) observe(o *Observation) {
 		return // no source was read
 	}
 	if o.Endpoint == s.observed.endpoint {
-		o.Endpoint = s.observed.endpoint // equal, but the same in memory: each token keeps the certificates
+		o.Endpoint = s.observed.endpoint // the same in memory, so that all tokens share the certificates
 	}
 	s.observed = observed{generation: o.Resource.Generation, endpoint: o.Endpoint, sources: o.Sources, ca: o.CA}
 }

@@ -723,7 +723,7 @@ func TestAFirstRejectionIsConfirmedAfterThreeToFiveSeconds(t *testing.T) {
 		waits[w.record().NextCheckTime.Sub(w.record().LastCheckTime.Time)]++
 	}
 	if len(waits) != 3 || waits[3*s] == 0 || waits[4*s] == 0 || waits[5*s] == 0 {
-		t.Errorf("so many of the resources wait for so long: %v", waits)
+		t.Errorf("resources for each wait: %v", waits)
 	}
 }
 
@@ -738,7 +738,7 @@ func TestAFormThatNeverMeetsEvidenceIsTriedThreeTimes(t *testing.T) {
 		tries[sent.token]++
 	}
 	if tries["good\n"] != 3 || tries["good"] <= 3 {
-		t.Errorf("the forms were sent so often: %v", tries)
+		t.Errorf("requests for each form: %v", tries)
 	}
 }
 

@@ -488,13 +488,17 @@ func TestAStandbyOutlastsAnEditWhileTheFirstSourceIsMissing(t *testing.T) {
 	}
 }
 
-func TestTheTokenInTheTargetIsCheckedBeforeTheStandby(t *testing.T) {
+func TestTheTokenInTheTargetIsCheckedBeforeTheOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, sandbox)
-	redundant(w)
-	w.run(6 * m)
-	if last := w.requests[len(w.requests)-2:]; last[0].token != "good" || last[1].token != "key" {
-		t.Errorf("%q was checked first", last[0].token)
+	failedOver(w)
+	w.answer("good", outcome.Accepted)
+	for w.record().Verdict != v1alpha1.VerdictAccepted {
+		w.step()
+	}
+	w.step()
+	if last := w.requests[len(w.requests)-2:]; last[0].token != "key" || last[1].token != "good" {
+		t.Errorf("%q was checked before %q", last[0].token, last[1].token)
 	}
 }
 
@@ -524,21 +528,28 @@ func TestATokenThatTwoEntriesMakeIsPutRightForTheOneThatItCameFrom(t *testing.T)
 	t.Parallel()
 	for _, row := range []struct {
 		sentence, entry string
-		edit            func(*v1alpha1.JupicoCredentialSpec)
+		happens         func(*world)
 	}{
-		{"under its name", "main", func(*v1alpha1.JupicoCredentialSpec) {}},
-		{"under its new name", "renamed", func(spec *v1alpha1.JupicoCredentialSpec) {
-			spec.Credentials[0].Name = "renamed"
+		{"the first", "main", func(w *world) { w.useAPIKey("main", "key"); w.happens(); w.addStandby("key") }},
+		{"the first under its new name", "renamed", func(w *world) {
+			w.useAPIKey("main", "key")
+			w.happens()
+			w.addStandby("key")
+			w.edit(func(spec *v1alpha1.JupicoCredentialSpec) { spec.Credentials[0].Name = "renamed" })
+		}},
+		{"the second", "standby", func(w *world) {
+			w.useAPIKey("main", "bad key")
+			w.addStandby("key")
+			w.putOffToken("key", h)
+			w.useAPIKey("main", "key")
+			w.happens()
 		}},
 	} {
 		t.Run(row.sentence, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, sandbox)
 			w.answer("key", outcome.Accepted)
-			w.useAPIKey("main", "key")
-			w.happens()
-			w.addStandby("key")
-			w.edit(row.edit)
+			row.happens(w)
 			w.tamper("evil")
 			if w.expectTarget("key"); w.heldEntry != row.entry || w.resource.Status.Deployed.Credential != row.entry {
 				t.Errorf("it was written for %q, and the status names %q", w.heldEntry, w.resource.Status.Deployed.Credential)
@@ -578,13 +589,20 @@ func TestAFailoverAsksForACheckThatBeganAfterTheRejection(t *testing.T) {
 	w.run(6 * m)
 	w.expectTarget("key")
 	var rejected time.Time
+	urgent := 0
 	for _, sent := range w.requests {
+		if sent.Urgent {
+			urgent++
+		}
 		if sent.outcome == outcome.Rejected {
 			rejected = sent.began.Add(w.latency)
 		}
 		if sent.Urgent && sent.NotBefore.Before(rejected) {
 			t.Errorf("the token was rejected at %s, and a check will do that began at %s", rejected, sent.NotBefore)
 		}
+	}
+	if urgent == 0 {
+		t.Error("no check was urgent")
 	}
 }
 
@@ -600,6 +618,7 @@ func TestALoginThatStandsByChangesNothingInTheTarget(t *testing.T) {
 		})
 	})
 	w.expectReady("True/Accepted")
+	w.expectTarget("good")
 	if got := w.condition(v1alpha1.ConditionSecretSynced); got != "True/Synced" {
 		t.Errorf("SecretSynced is %s", got)
 	}

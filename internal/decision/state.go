@@ -32,8 +32,8 @@ const (
 )
 
 // State is what the process knows of one resource beyond its status. A process begins with the zero State, from which
-// everything still works. Run changes observed and sent at once, and starts anew for another uid. Only Commit and
-// Abandon change the rest.
+// everything still works. Run changes observed, observedAt and sent at once, and starts anew for another uid. Only
+// Commit and Abandon change the rest.
 type State struct {
 	uid       types.UID
 	committed committed

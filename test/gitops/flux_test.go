@@ -58,7 +58,7 @@ func startFlux(t *testing.T) *flux {
 	return f
 }
 
-// moduleDirectory downloads a module that is not there any more since the programs were built.
+// moduleDirectory returns where the files of a module are. It downloads them if they have gone since Flux was built.
 func moduleDirectory(t *testing.T, module string) string {
 	t.Helper()
 	download := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)

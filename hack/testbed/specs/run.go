@@ -12,7 +12,7 @@ import (
 	"github.com/onsi/gomega"
 )
 
-// slow is after how long Ginkgo says where a spec is, and then how often.
+// slow is how long a spec may take before Ginkgo prints where it is. After that, it prints so each time.
 const slow = 2 * time.Minute
 
 // Run runs all specs. It ends before go test would kill it, so that a spec that hangs is named, with the line.
