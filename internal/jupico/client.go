@@ -91,6 +91,9 @@ func (c *Client) Check(ctx context.Context, token credential.Token) outcome.Resu
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	response, attempts, err := c.send(ctx, token)
+	if err == nil {
+		err = ctx.Err() // what a server says because its client hangs up is no answer: often it is 200
+	}
 	now := time.Now()
 	result := outcome.Classify(response, now)
 	if err != nil {

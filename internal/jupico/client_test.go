@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptrace"
 	"reflect"
 	"slices"
 	"strings"
@@ -342,6 +343,18 @@ func TestACancelledCheckEndsAndTheNextOneWorks(t *testing.T) {
 	got := client.Check(ctx, parse(t, goodToken))
 	wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")
 	wantResult(t, client.Check(t.Context(), parse(t, goodToken)), outcome.Accepted, "HTTP 200")
+}
+
+func TestAnAnswerThatComesAfterTheEndOfACheckDoesNotCount(t *testing.T) {
+	_, s := emulate(t)
+	client := clientOf(t, s.url, s)
+	for range 10 { // whether the transport returns such an answer is a matter of chance
+		ctx, cancel := context.WithCancel(t.Context())
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel})
+		got := client.Check(ctx, parse(t, goodToken))
+		cancel()
+		wantResult(t, got, outcome.Unreachable, "the connection broke before an answer came")
+	}
 }
 
 func TestAClientMayBeUsedByManyAtOnce(t *testing.T) {
