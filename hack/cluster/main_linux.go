@@ -7,6 +7,7 @@
 //
 //	cluster up              starts the cluster if it is not up; the last line is the path of the kubeconfig
 //	cluster check           says whether the cluster can run on this machine
+//	cluster build           builds its programs, which up does too
 //	cluster load FILE ...   imports archives of images; NAME=FILE makes one known by its digest too
 //	cluster down            stops the cluster, and keeps the programs that were built
 //
@@ -27,7 +28,7 @@ func main() {
 	dir := flag.String("dir", "bin/cluster", "`directory` for all files")
 	flag.Usage = func() {
 		_, _ = fmt.Fprintln(flag.CommandLine.Output(),
-			"Usage: cluster [--dir=DIRECTORY] check | up | load [NAME=]FILE ... | down")
+			"Usage: cluster [--dir=DIRECTORY] check | build | up | load [NAME=]FILE ... | down")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -57,6 +58,8 @@ func run(dir string, args []string) error {
 	switch args[0] {
 	case "check":
 		return c.checkMachine()
+	case "build":
+		return c.build()
 	case "up":
 		return c.up()
 	case "load":
