@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -53,9 +54,7 @@ func (c *cli) check(ctx context.Context, name string, timeout time.Duration) err
 	c.printf("Asking for a check of %s/%s ...\n", namespace, name)
 	err = haveChecked(ctx, cluster, resource, timeout)
 	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case wait.Interrupted(err):
+	case errors.Is(err, errTimeUp):
 		c.printConditions(resource, v1alpha1.ConditionReady)
 		return fmt.Errorf("the check was not made within %s: does the operator run, and does it work in namespace %s?",
 			timeout, namespace)
@@ -97,11 +96,22 @@ func reread(ctx context.Context, cluster client.Client, resource *v1alpha1.Jupic
 	return err
 }
 
+// errTimeUp is what poll returns when its timeout has passed. It is no timeout of a request.
+var errTimeUp = errors.New("the time is up")
+
 // poll asks until the answer is yes. The last question may outlast the timeout: else an error of a request that was cut
 // off would hide that the time was up.
 func poll(ctx context.Context, timeout time.Duration, ask func() (bool, error)) error {
-	return wait.PollUntilContextTimeout(ctx, pollInterval, timeout, true,
-		func(context.Context) (bool, error) { return ask() })
+	isFailed := false
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, timeout, true, func(context.Context) (bool, error) {
+		isSo, err := ask()
+		isFailed = err != nil
+		return isSo, err
+	})
+	if err != nil && !isFailed && ctx.Err() == nil {
+		return errTimeUp
+	}
+	return err
 }
 
 // isConfirming reports whether a first rejection is to be confirmed by a second check, which takes a few seconds.

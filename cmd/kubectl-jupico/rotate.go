@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/jupico-operator/jupico-operator/api/v1alpha1"
@@ -109,7 +108,7 @@ func (r *rotator) run(ctx context.Context) error {
 	if next != stepAdd {
 		// Since the last check, the new Secret may have been corrected, or the old credential revoked.
 		r.printf("Checking the credentials now ...\n")
-		if err := r.orLater(ctx, haveChecked(ctx, cluster, r.resource, r.timeout)); err != nil {
+		if err := r.orLater(haveChecked(ctx, cluster, r.resource, r.timeout)); err != nil {
 			return err
 		}
 	}
@@ -160,7 +159,7 @@ func (r *rotator) goOn(ctx context.Context) error {
 			return false, nil
 		})
 		switch {
-		case conflict != nil && ctx.Err() == nil:
+		case conflict != nil && errors.Is(err, errTimeUp):
 			return fmt.Errorf("whenever %s was about to be changed, somebody wrote it: find out who, and run the command "+
 				"again: %w", r.name, conflict)
 		case err != nil:
@@ -277,12 +276,12 @@ func (r *rotator) await(
 		}
 		return false, nil
 	})
-	return r.orLater(ctx, err)
+	return r.orLater(err)
 }
 
 // orLater tells a wait that took too long from an error.
-func (r *rotator) orLater(ctx context.Context, err error) error {
-	if ctx.Err() != nil || !wait.Interrupted(err) {
+func (r *rotator) orLater(err error) error {
+	if !errors.Is(err, errTimeUp) {
 		return err
 	}
 	r.printConditions(r.resource, v1alpha1.ConditionReady, v1alpha1.ConditionEndpointAvailable)

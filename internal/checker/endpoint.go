@@ -58,7 +58,8 @@ type caller struct {
 	id       identity // of the token
 	username identity // zero when the token is no login's, or when the caller does not know
 	queue    string   // in which the caller waits for a slot
-	// isRepeat: the caller's own check was accepted in a new shape, so it is sent again after another control.
+	// isRepeat: a check that the caller waited for came to nothing, so it is sent again. It was accepted in a new shape,
+	// or its sender gave up.
 	isRepeat bool
 }
 
@@ -110,7 +111,7 @@ func (e *endpointState) check(ctx context.Context, c *caller) check.Answer {
 		if ok && (answer.Outcome.Class() != outcome.Rejection || !answer.Began.Before(c.Edited)) {
 			return answer
 		}
-		c.isRepeat = c.isRepeat || !ok && running.sender == c && running.token != nil
+		c.isRepeat = c.isRepeat || !ok && running.token != nil
 	}
 }
 
@@ -169,8 +170,8 @@ func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, ch
 }
 
 // begin registers a call, if there are a slot and a place for it. An urgent caller takes a slot on credit, so that it
-// is missing later. So do a check that is repeated after another control and, unless a slot is missing already, a
-// control: its check should follow in the same round.
+// is missing later. So do a check that is repeated and, unless a slot is missing already, a control: its check should
+// follow in the same round.
 func (e *endpointState) begin(fresh *call, now time.Time) (*call, check.Answer) {
 	isControl := fresh.token == nil
 	isOnCredit := isControl && e.bucket.limiter.TokensAt(now) >= 0 || !isControl && fresh.sender.isRepeat

@@ -469,9 +469,10 @@ func TestEvidenceOfATokenThatIsForgottenCountsForNothing(t *testing.T) {
 	}
 }
 
-func TestACallWhoseSenderGivesUpIsSentByAnother(t *testing.T) {
+func TestACallWhoseSenderGivesUpIsSentByAnotherWithoutAWaitForASlot(t *testing.T) {
 	hold := newHoldBack()
 	f := start(t, hold.wrap)
+	f.use(Options{QPS: 1, Burst: 2, Workers: 16}) // two slots: for the control and for the call
 	ctx, cancel := context.WithCancel(t.Context())
 	given := make(chan check.Answer, 1)
 	go func() {
@@ -482,7 +483,12 @@ func TestACallWhoseSenderGivesUpIsSentByAnother(t *testing.T) {
 	eventually(t, "joining", func() bool { return f.inFlight() == 2 })
 	cancel()
 	wantResult(t, (<-given).Result, outcome.Unreachable, "it was given up")
-	<-hold.arrived <- accept
+	select {
+	case call := <-hold.arrived:
+		call <- accept
+	case answer := <-other:
+		t.Fatalf("the other was answered %+v", answer)
+	}
 	answer := <-other
 	wantResult(t, answer.Result, outcome.Accepted, "HTTP 200")
 	if answer.Shared {

@@ -5,9 +5,6 @@ package controller
 
 import (
 	"net/http"
-	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -101,28 +97,19 @@ func (s *scene) entryNames() string {
 	return strings.Join(names, ",")
 }
 
-// editBeforePatches returns a proxy of the API server. Before each of these patches, counted from 1, somebody edits the
+// editBeforePatches returns the URL of an API server. Before each of these patches, counted from 1, somebody edits the
 // resource.
-func (s *scene) editBeforePatches(isOne func(patch int64) bool) *httptest.Server {
+func (s *scene) editBeforePatches(isOne func(patch int64) bool) string {
 	GinkgoHelper()
-	apiServer, err := url.Parse(administrator.Host)
-	Expect(err).NotTo(HaveOccurred())
-	proxy := httputil.NewSingleHostReverseProxy(apiServer)
-	proxy.Transport, err = rest.TransportFor(administrator)
-	Expect(err).NotTo(HaveOccurred())
 	var patches atomic.Int64
-	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		defer GinkgoRecover()
+	return apiProxy(func(request *http.Request) {
 		if request.Method == http.MethodPatch && isOne(patches.Add(1)) {
 			s.edit(func(r *v1alpha1.JupicoCredential) { //nolint:contextcheck // it is the test that edits
 				metav1.SetMetaDataAnnotation(&r.ObjectMeta, "edit", strconv.FormatInt(patches.Load(), 10))
 				r.Spec.Credentials[0].BasicAuthSecretRef.PasswordKey = "password"
 			})
 		}
-		proxy.ServeHTTP(w, request)
-	}))
-	DeferCleanup(front.Close)
-	return front
+	})
 }
 
 var _ = Describe("The plugin's rotation", Ordered, func() {
@@ -315,8 +302,8 @@ var _ = Describe("The plugin's rotation", Ordered, func() {
 		s := newScene()
 		s.ready()
 		s.newLoginIn("fresh")
-		front := s.editBeforePatches(func(patch int64) bool { return patch%2 == 1 })
-		output, code := rotate(s, "--yes", "--server="+front.URL)
+		server := s.editBeforePatches(func(patch int64) bool { return patch%2 == 1 })
+		output, code := rotate(s, "--yes", "--server="+server)
 		Expect(code).To(Equal(0), output)
 		Expect(strings.Count(output, "payments was written at the same moment")).To(Equal(2), output)
 		Expect(s.entryNames()).To(Equal("fresh,main"))
@@ -328,12 +315,23 @@ var _ = Describe("The plugin's rotation", Ordered, func() {
 		s := newScene()
 		s.ready()
 		s.newLoginIn("fresh")
-		front := s.editBeforePatches(func(int64) bool { return true })
-		output, code := rotate(s, "--yes", "--timeout=2s", "--server="+front.URL)
+		server := s.editBeforePatches(func(int64) bool { return true })
+		output, code := rotate(s, "--yes", "--timeout=2s", "--server="+server)
 		Expect(code).To(Equal(1), output)
 		Expect(strings.Count(output, "payments was written at the same moment")).To(Equal(1), output)
 		Expect(output).To(ContainSubstring("whenever payments was about to be changed, somebody wrote it"))
 		Expect(s.entryNames()).To(Equal("main"))
+	})
+
+	It("says which request took too long", func() {
+		s := newScene()
+		s.ready()
+		s.newLoginIn("fresh")
+		output, code := rotate(s, "--yes")
+		Expect(code).To(Equal(0), output)
+		output, code = rotate(s, "--yes", "--request-timeout=1s", "--server="+hangAfterPatch())
+		Expect(code).To(Equal(1), output)
+		Expect(output).To(ContainSubstring("Client.Timeout exceeded"))
 	})
 
 	It("prints the manifests of its steps, which lead to the same", func() {

@@ -6,11 +6,17 @@ package controller
 import (
 	"bytes"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
@@ -54,6 +60,35 @@ func (p *plugin) run(args ...string) (output string, code int) {
 	}
 	expectNoSecret(printed.String())
 	return printed.String(), code
+}
+
+// apiProxy returns the URL of an API server that does something before each request.
+func apiProxy(before func(*http.Request)) string {
+	GinkgoHelper()
+	apiServer, err := url.Parse(administrator.Host)
+	Expect(err).NotTo(HaveOccurred())
+	proxy := httputil.NewSingleHostReverseProxy(apiServer)
+	proxy.Transport, err = rest.TransportFor(administrator)
+	Expect(err).NotTo(HaveOccurred())
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		defer GinkgoRecover()
+		before(request)
+		proxy.ServeHTTP(w, request)
+	}))
+	DeferCleanup(front.Close)
+	return front.URL
+}
+
+// hangAfterPatch returns the URL of an API server that answers nothing any more after the first patch.
+func hangAfterPatch() string {
+	GinkgoHelper()
+	var isPatched atomic.Bool
+	return apiProxy(func(request *http.Request) {
+		if isPatched.Load() {
+			<-request.Context().Done()
+		}
+		isPatched.CompareAndSwap(false, request.Method == http.MethodPatch)
+	})
 }
 
 func expectNoSecret(printed string) {
@@ -133,6 +168,20 @@ var _ = Describe("The plugin of kubectl", Ordered, func() {
 		output, code = p.run("check", "nothing", "-n", s.namespace)
 		Expect(code).To(Equal(1))
 		Expect(output).To(ContainSubstring(`"nothing" not found`))
+	})
+
+	It("tells a check that nobody makes from a request that takes too long", func() {
+		s := newScene()
+		s.ready()
+		output, code := p.run("check", "payments", "-n", s.namespace, "--request-timeout=1s", "--server="+hangAfterPatch())
+		Expect(code).To(Equal(1), output)
+		Expect(output).To(ContainSubstring("Client.Timeout exceeded"))
+
+		operator.stop()
+		DeferCleanup(operator.start)
+		output, code = p.run("check", "payments", "-n", s.namespace, "--timeout=2s")
+		Expect(code).To(Equal(1), output)
+		Expect(output).To(ContainSubstring("the check was not made within 2s: does the operator run"))
 	})
 
 	It("explains a reason as the docs do", func() {
