@@ -330,9 +330,8 @@ cluster-down: ## Stop that cluster.
 e2e-images: image image-emulator ## Build the images that make e2e loads: the operator, the emulator, and a client that runs in pods.
 	@$(build_image) -package=./test/e2e/client -image=jupico-e2e:$(RELEASE)
 
-# What make test does not build, in the order in which e2e takes it.
 .PHONY: e2e-build
-e2e-build: $(FLUX) e2e-images cluster-build ## Build ahead what make e2e needs on this machine. Takes 10 to 15 min on two cold cores.
+e2e-build: e2e-images $(FLUX) cluster-build ## Build ahead what make e2e needs on this machine. Takes 10 to 15 min on two cold cores.
 
 .PHONY: e2e
 e2e: build $(HELM) e2e-images $(if $(FOCUS),,test-gitops) ## Run test-gitops, and the end-to-end tests in the cluster of KUBECONFIG, or else of cluster-up. FOCUS='part of a name'.

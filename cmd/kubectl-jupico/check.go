@@ -102,13 +102,12 @@ var errTimeUp = errors.New("the time is up")
 // poll asks until the answer is yes. The last question may outlast the timeout: else an error of a request that was cut
 // off would hide that the time was up.
 func poll(ctx context.Context, timeout time.Duration, ask func() (bool, error)) error {
-	isFailed := false
-	err := wait.PollUntilContextTimeout(ctx, pollInterval, timeout, true, func(context.Context) (bool, error) {
-		isSo, err := ask()
-		isFailed = err != nil
-		return isSo, err
+	var failure error
+	err := wait.PollUntilContextTimeout(ctx, pollInterval, timeout, true, func(context.Context) (isSo bool, _ error) {
+		isSo, failure = ask()
+		return isSo, failure
 	})
-	if err != nil && !isFailed && ctx.Err() == nil {
+	if err != nil && failure == nil && ctx.Err() == nil {
 		return errTimeUp
 	}
 	return err

@@ -159,7 +159,7 @@ func (r *rotator) goOn(ctx context.Context) error {
 			return false, nil
 		})
 		switch {
-		case conflict != nil && errors.Is(err, errTimeUp):
+		case errors.Is(err, errTimeUp):
 			return fmt.Errorf("whenever %s was about to be changed, somebody wrote it: find out who, and run the command "+
 				"again: %w", r.name, conflict)
 		case err != nil:

@@ -331,7 +331,7 @@ var _ = Describe("The plugin's rotation", Ordered, func() {
 		Expect(code).To(Equal(0), output)
 		output, code = rotate(s, "--yes", "--request-timeout=1s", "--server="+hangAfterPatch())
 		Expect(code).To(Equal(1), output)
-		Expect(output).To(ContainSubstring("Client.Timeout exceeded"))
+		Expect(output).To(MatchRegexp("deadline exceeded|Client[.]Timeout exceeded"))
 	})
 
 	It("prints the manifests of its steps, which lead to the same", func() {

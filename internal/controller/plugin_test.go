@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync/atomic"
@@ -31,7 +32,9 @@ func buildPlugin() *plugin {
 	GinkgoHelper()
 	directory := GinkgoT().TempDir()
 	p := &plugin{filepath.Join(directory, "kubectl-jupico"), filepath.Join(directory, "kubeconfig")}
-	output, err := exec.CommandContext(ctx, "go", "build", "-o", p.path, "../../cmd/kubectl-jupico").CombinedOutput()
+	build := exec.CommandContext(ctx, "go", "build", "-o", p.path, "../../cmd/kubectl-jupico")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	output, err := build.CombinedOutput()
 	Expect(err).NotTo(HaveOccurred(), string(output))
 	Expect(clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters: map[string]*clientcmdapi.Cluster{"test": {
@@ -175,7 +178,7 @@ var _ = Describe("The plugin of kubectl", Ordered, func() {
 		s.ready()
 		output, code := p.run("check", "payments", "-n", s.namespace, "--request-timeout=1s", "--server="+hangAfterPatch())
 		Expect(code).To(Equal(1), output)
-		Expect(output).To(ContainSubstring("Client.Timeout exceeded"))
+		Expect(output).To(MatchRegexp("deadline exceeded|Client[.]Timeout exceeded"))
 
 		operator.stop()
 		DeferCleanup(operator.start)

@@ -202,6 +202,7 @@ func freeAddress(t *testing.T) string {
 func (c *cluster) startManager(t *testing.T) (metrics string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "manager")
+	t.Setenv("CGO_ENABLED", "0") // as make build does, so that nothing is compiled twice
 	if output, err := run(t, "", "go", "build", "-o", program, "./cmd"); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
