@@ -64,7 +64,8 @@ func (b *bucket) take(id identity, queueName string, now time.Time) (retryAt tim
 	t := b.enqueue(id, queueName)
 	turn := b.before(t.queue, slices.Index(t.queue.tickets, t)) + 1
 	missing := float64(turn) - b.limiter.TokensAt(now)
-	if missing <= 0 && b.hasPlace() && b.limiter.AllowN(now, 1) {
+	if missing <= 0 && b.hasPlace() {
+		b.limiter.ReserveN(now, 1)
 		b.remove(t)
 		i := slices.Index(b.queues, t.queue)
 		b.queues = append(slices.Delete(b.queues, i, i+1), t.queue)
@@ -128,15 +129,16 @@ func (b *bucket) enqueue(id identity, queueName string) *ticket {
 	return t
 }
 
-// before counts the tickets that are served before the one in this position of a queue.
+// before counts the tickets that are served before the one in this position of a queue. Each round serves one ticket of
+// every queue. So by then, a queue ahead of it has been served once more often than one behind it.
 func (b *bucket) before(q *queue, position int) int {
 	n := position
-	turns := position + 1 // of each queue that is served earlier in a round
+	served := position + 1
 	for _, other := range b.queues {
 		if other == q {
-			turns = position
+			served = position
 		} else {
-			n += min(len(other.tickets), turns)
+			n += min(len(other.tickets), served)
 		}
 	}
 	return n

@@ -135,9 +135,9 @@ func (f *fixture) passControl() {
 	}
 	f.wantRequests(1, 0)
 	at, _ := f.checker.find(f.at)
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	at.bucket.clear() // there is still the ticket of the check
+	at.site.mu.Lock()
+	defer at.site.mu.Unlock()
+	at.site.bucket.clear() // there is still the ticket of the check
 }
 
 func TestAControlTakesASlotToo(t *testing.T) {
@@ -221,8 +221,8 @@ func TestATicketExpiresWhenNobodyComesBackForIt(t *testing.T) {
 	}
 	wantResult(t, f.ask(check.Request{}).Result, outcome.Accepted, "HTTP 200")
 	at, _ := f.checker.find(f.at)
-	at.bucket.dropExpired(f.clock.Now())
-	if n := len(at.bucket.tickets) + len(at.bucket.queues); n != 0 {
+	at.site.bucket.dropExpired(f.clock.Now())
+	if n := len(at.site.bucket.tickets) + len(at.site.bucket.queues); n != 0 {
 		t.Errorf("%d things are kept", n)
 	}
 }

@@ -73,15 +73,15 @@ func (c *Checker) Check(ctx context.Context, request check.Request) check.Answer
 	}
 	answer := e.check(ctx, &caller{
 		Request:  request,
-		id:       request.Token.Digest(c.key[:], e.label),
+		id:       request.Token.Digest(c.key[:], e.site.label),
 		username: request.Credential.UsernameDigest(c.key[:]),
 		queue:    queue,
 	})
 	switch {
 	case !answer.RetryAt.IsZero():
-		c.waits.WithLabelValues(e.label).Inc()
+		c.waits.WithLabelValues(e.site.label).Inc()
 	case answer.Shared:
-		c.shared.WithLabelValues(e.label).Inc()
+		c.shared.WithLabelValues(e.site.label).Inc()
 	}
 	return answer
 }
@@ -96,14 +96,14 @@ func (c *Checker) find(where endpoint.Endpoint) (*endpointState, *outcome.Result
 		return nil, &outcome.Result{Outcome: outcome.EndpointDenied, Detail: "it is not on the operator's list"}
 	}
 	s := c.site(canonical)
-	if e := s.find(where.CA, nil); e != nil {
+	if e := s.find(where.CA); e != nil {
 		return e, nil
 	}
 	roots, err := where.Roots() // takes a while, and is done without the lock
 	if err != nil {
 		return nil, &outcome.Result{Outcome: outcome.CAInvalid, Detail: err.Error()}
 	}
-	return s.find(where.CA, jupico.NewClient(canonical, roots, c.config)), nil
+	return s.add(where.CA, jupico.NewClient(canonical, roots, c.config)), nil
 }
 
 func (c *Checker) site(canonical string) *site {

@@ -438,7 +438,7 @@ func TestOneURLWithTwoCASettingsIsTwoEndpoints(t *testing.T) {
 	f.wantRequests(2, 4)
 }
 
-func TestAnEndpointThatIsNotUsedForADayIsForgotten(t *testing.T) {
+func TestAnEndpointThatIsNotUsedForTwoHoursIsForgotten(t *testing.T) {
 	f := start(t)
 	idle, busy := f.at, endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}
 	f.check(idle)
@@ -449,12 +449,12 @@ func TestAnEndpointThatIsNotUsedForADayIsForgotten(t *testing.T) {
 	f.check(busy)
 	f.gather()
 	if n := len(site.endpoints); n != 2 {
-		t.Fatalf("after a day, %d endpoints are known", n)
+		t.Fatalf("after two hours, %d endpoints are known", n)
 	}
 	f.advance(1)
 	f.gather()
 	if n := len(site.endpoints); n != 1 || site.endpoints[busy.CA] == nil {
-		t.Fatalf("after more than a day, %d endpoints are known", n)
+		t.Fatalf("after more than that, %d endpoints are known", n)
 	}
 	opened := f.opened.Load()
 	forgotten.client.Check(t.Context(), parse(t, goodToken))

@@ -288,7 +288,7 @@ func TestAnEndpointThatAnswersInEverNewWaysIsNotRemembered(t *testing.T) {
 		f.wantCheck(outcome.Accepted, "HTTP 200")
 		f.advance(time.Minute)
 	}
-	shapes := f.checker.site(f.at.URL).find(f.at.CA, nil).control.acceptances.shapes
+	shapes := f.checker.site(f.at.URL).find(f.at.CA).control.known.shapes
 	if len(shapes) > maxShapes {
 		t.Errorf("%d shapes are remembered", len(shapes))
 	}
@@ -340,6 +340,26 @@ func TestAnAcceptanceDuringAControlThatFailsProvesNothing(t *testing.T) {
 	call <- accept
 	if answer := <-routine; answer.Outcome != outcome.EndpointDoesNotAuthenticate {
 		t.Errorf("the check came to %+v", answer)
+	}
+}
+
+func TestAnAcceptanceDuringAControlThatFailsProvesNothingThoughAnotherPasses(t *testing.T) {
+	f, hold := startWithAnOldControl(t)
+	routine := f.begin(check.Request{})
+	call := <-hold.arrived
+	other := check.Request{Token: someTokens(t, 1)[0], ForDelivery: true}
+	f.AuthenticateNobody(true)
+	wantResult(t, f.ask(other).Result, outcome.EndpointDoesNotAuthenticate, "HTTP 200")
+	f.AuthenticateNobody(false)
+	f.advance(time.Second)
+	wantResult(t, f.ask(other).Result, outcome.Rejected, "HTTP 401 auth_invalid_api_token")
+	call <- accept
+	select {
+	case repeated := <-hold.arrived:
+		repeated <- refuse
+		wantResult(t, (<-routine).Result, outcome.Rejected, "HTTP 401")
+	case answer := <-routine:
+		t.Errorf("the check was not repeated, but answered %+v", answer)
 	}
 }
 

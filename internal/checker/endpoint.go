@@ -17,7 +17,8 @@ import (
 const (
 	// controlInterval is how long the refusal of a random token counts for checks of tokens that are in use.
 	controlInterval = time.Hour
-	// deliveryControlAge is how old such a refusal may be where an acceptance is to be delivered.
+	// deliveryControlAge is how old such a refusal may be where an acceptance is to be delivered. No request may take
+	// longer, or the refusal would be too old when it comes: see --check-timeout.
 	deliveryControlAge = 30 * time.Second
 	// maxShapes is in how many shapes an endpoint may accept before it has to prove all of them again.
 	maxShapes = 16
@@ -25,8 +26,7 @@ const (
 
 // endpointState is all that is known about one endpoint. The site's lock guards it.
 type endpointState struct {
-	*site
-
+	site    *site
 	client  *jupico.Client
 	usedAt  time.Time
 	control control
@@ -38,17 +38,22 @@ type endpointState struct {
 type control struct {
 	// refusedAt is when the last control began whose random token was refused. Zero: no acceptance proves anything before
 	// another one is.
-	refusedAt   time.Time
-	isFailed    bool  // the last random token was accepted
-	call        *call // the control under way
-	acceptances *acceptances
+	refusedAt time.Time
+	// failedAt is when the last control began whose random token was accepted.
+	failedAt time.Time
+	isFailed bool  // no random token was refused since then
+	call     *call // the control under way
+	known    *acceptances
+	// isShapeNew: an acceptance in a new shape is why another control is needed. If it passes, the known shapes stay.
+	isShapeNew bool
 }
 
-// acceptances records in which shapes the endpoint has accepted since a control passed. A new shape needs a control of
-// its own, because something else may be answering.
+// acceptances records the shapes in which acceptances are believed. A new shape needs a control of its own, because
+// something else may be answering.
 type acceptances struct {
 	shapes map[outcome.Shape]bool
-	isOpen bool // the next acceptance may have a new shape
+	// mayLearn: no shape was learned since the last control. So the first new one is believed, if it comes soon.
+	mayLearn bool
 }
 
 // caller is a request on its way to an answer.
@@ -58,8 +63,8 @@ type caller struct {
 	id       identity // of the token
 	username identity // zero when the token is no login's, or when the caller does not know
 	queue    string   // in which the caller waits for a slot
-	// isRepeat: a check that the caller waited for came to nothing, so it is sent again. It was accepted in a new shape,
-	// or its sender gave up.
+	// isRepeat: a check of this token, the caller's own or one that it joined, came to nothing, so it is sent again: it
+	// was accepted in a new shape, or its sender gave up.
 	isRepeat bool
 }
 
@@ -82,12 +87,15 @@ func (c *caller) isServedBy(running *call, now time.Time) bool {
 type call struct {
 	reply
 
-	sender      *caller
-	secret      credential.Token
-	token       *tokenState  // nil: this is a control, with a random token
-	acceptances *acceptances // since the control before it
-	done        chan struct{}
+	sender *caller
+	secret credential.Token
+	token  *tokenState  // nil for a control
+	known  *acceptances // when it began
+	done   chan struct{}
 }
+
+// isControl reports whether a random token is sent.
+func (c *call) isControl() bool { return c.token == nil }
 
 // reply is what came of a call.
 type reply struct {
@@ -111,22 +119,22 @@ func (e *endpointState) check(ctx context.Context, c *caller) check.Answer {
 		if ok && (answer.Outcome.Class() != outcome.Rejection || !answer.Began.Before(c.Edited)) {
 			return answer
 		}
-		c.isRepeat = c.isRepeat || !ok && running.token != nil
+		c.isRepeat = c.isRepeat || !ok && !running.isControl()
 	}
 }
 
 // admit tries the ways to an answer, from those that cost nothing to those that cost a request. It returns the call
 // that the caller is to send or to wait for, or else the answer.
 func (e *endpointState) admit(c *caller) (*call, check.Answer) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.options.Clock.Now()
+	e.site.mu.Lock()
+	defer e.site.mu.Unlock()
+	now := e.site.clock.Now()
 	if now.Before(c.NotBefore) {
 		return nil, check.Answer{RetryAt: c.NotBefore}
 	}
 	token := e.tokens.get(c, now)
 	if token.answers(c, now) {
-		answer := e.shared(token.reply, now)
+		answer := e.shared(token.evidence, now)
 		if token.rejections > 0 {
 			answer.BackoffUntil = token.backoffUntil(c.LongestBackoff)
 		}
@@ -138,11 +146,11 @@ func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 	if retryAt := token.editRetryAt(c.Request); now.Before(retryAt) {
 		return nil, check.Answer{RetryAt: retryAt}
 	}
-	if last, isPaused := e.pause.answer(now); isPaused {
+	if last, isPaused := e.site.pause.answer(now); isPaused {
 		return nil, e.shared(last, now)
 	}
 	switch {
-	case c.isControlled(e.control.refusedAt, now) && !e.pause.needsControl():
+	case c.isControlled(e.control.refusedAt, now) && !e.site.pause.needsControl():
 		return e.begin(&call{sender: c, secret: c.Token, token: token}, now)
 	case e.control.call != nil:
 		return e.join(c, e.control.call, now)
@@ -151,21 +159,25 @@ func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 	}
 }
 
-// shared is an answer without a request.
+// shared is an answer without a request of its own.
 func (e *endpointState) shared(r reply, now time.Time) check.Answer {
-	r.result.Duration = 0
+	answer := e.answer(r, now)
+	answer.Shared, answer.Ended, answer.Duration = true, r.began, 0
+	return answer
+}
+
+// answer is that of a call that has just ended.
+func (e *endpointState) answer(r reply, now time.Time) check.Answer {
 	isMass := r.result.Outcome.Class() == outcome.Rejection && e.tokens.mass.isOn(now)
-	return check.Answer{
-		Result: r.result, Began: r.began, Ended: r.began, ControlledAt: r.controlledAt, Shared: true, MassRejection: isMass,
-	}
+	return check.Answer{Result: r.result, Began: r.began, Ended: now, ControlledAt: r.controlledAt, MassRejection: isMass}
 }
 
 // join lets a caller wait for another's call, if there is a place for it.
 func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, check.Answer) {
-	if !c.Urgent && !e.bucket.hasPlace() {
+	if !c.Urgent && !e.site.bucket.hasPlace() {
 		return nil, check.Answer{RetryAt: now.Add(shortestCall + now.Sub(running.began))}
 	}
-	e.bucket.enter(running.began)
+	e.site.bucket.enter(running.began)
 	return running, check.Answer{}
 }
 
@@ -173,20 +185,21 @@ func (e *endpointState) join(c *caller, running *call, now time.Time) (*call, ch
 // is missing later. So do a check that is repeated and, unless a slot is missing already, a control: its check should
 // follow in the same round.
 func (e *endpointState) begin(fresh *call, now time.Time) (*call, check.Answer) {
-	isControl := fresh.token == nil
-	isOnCredit := isControl && e.bucket.limiter.TokensAt(now) >= 0 || !isControl && fresh.sender.isRepeat
-	if fresh.sender.Urgent || isOnCredit && e.bucket.hasPlace() {
-		e.bucket.limiter.ReserveN(now, 1)
-	} else if retryAt, ok := e.bucket.take(fresh.sender.id, fresh.sender.queue, now); !ok {
+	bucket := &e.site.bucket
+	isOnCredit := fresh.sender.isRepeat
+	if fresh.isControl() {
+		isOnCredit = bucket.limiter.TokensAt(now) >= 0
+	}
+	if fresh.sender.Urgent || isOnCredit && bucket.hasPlace() {
+		bucket.limiter.ReserveN(now, 1)
+	} else if retryAt, ok := bucket.take(fresh.sender.id, fresh.sender.queue, now); !ok {
 		return nil, check.Answer{RetryAt: retryAt}
 	}
 	fresh.began, fresh.done = now, make(chan struct{})
-	fresh.controlledAt, fresh.acceptances = e.control.refusedAt, e.control.acceptances
-	e.bucket.enter(now)
-	if e.pause.length > 0 {
-		e.pause.halfOpen = fresh
-	}
-	if isControl {
+	fresh.controlledAt, fresh.known = e.control.refusedAt, e.control.known
+	bucket.enter(now)
+	e.site.pause.begin(fresh)
+	if fresh.isControl() {
 		e.control.call = fresh
 	} else {
 		fresh.token.call = fresh
@@ -207,31 +220,27 @@ func (e *endpointState) run(ctx context.Context, c *caller, running *call) (chec
 		case <-ctx.Done():
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	now := e.options.Clock.Now()
-	final := reply{
-		began: running.began, result: outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"},
+	if ctx.Err() != nil {
+		return check.Answer{Result: outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}}, true
 	}
-	if ctx.Err() == nil {
-		final = running.reply
-	}
-	isPassedControl := running.token == nil && final.result.Outcome.Class() == outcome.Rejection
-	if isPassedControl || final.result.Outcome == "" {
+	isPassedControl := running.isControl() && running.result.Outcome.Class() == outcome.Rejection
+	if isPassedControl || running.result.Outcome == "" {
 		return check.Answer{}, false
 	}
-	answer := e.shared(final, now)
+	e.site.mu.Lock()
+	defer e.site.mu.Unlock()
+	now := e.site.clock.Now()
 	if isSender {
-		answer.Shared, answer.Ended, answer.Duration = false, now, final.result.Duration
+		return e.answer(running.reply, now), true
 	}
-	return answer, true
+	return e.shared(running.reply, now), true
 }
 
 // leave gives a place in flight back, even after a panic.
 func (e *endpointState) leave(running *call) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.bucket.leave(running.began)
+	e.site.mu.Lock()
+	defer e.site.mu.Unlock()
+	e.site.bucket.leave(running.began)
 }
 
 // send makes a call that was registered. Even a panic ends the call, so that nobody waits for ever.
@@ -245,26 +254,26 @@ func (e *endpointState) send(ctx context.Context, c *call) {
 
 // finish records the result of a call.
 func (e *endpointState) finish(c *call) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.site.mu.Lock()
+	defer e.site.mu.Unlock()
 	defer close(c.done)
-	now := e.options.Clock.Now()
+	now := e.site.clock.Now()
 	if c.result.Attempts > 1 {
-		e.bucket.limiter.ReserveN(now, 1) // on credit
+		e.site.bucket.limiter.ReserveN(now, 1) // on credit
 	}
-	if c.token != nil && c.result.Outcome.Class() == outcome.Acceptance && !e.control.proves(c) {
-		c.result = outcome.Result{} // the check is repeated, after another control if there was none meanwhile
-		if c.controlledAt.Equal(e.control.refusedAt) {
-			e.control.refusedAt = time.Time{}
-		}
-	}
-	if c.token != nil {
-		e.tokens.end(c, now)
-	} else {
+	if c.isControl() {
 		e.control.end(c)
+	} else {
+		if c.result.Outcome.Class() == outcome.Acceptance && !e.control.proves(c) {
+			c.result = outcome.Result{} // the check is repeated, after another control if there was none meanwhile
+			if c.controlledAt.Equal(e.control.refusedAt) {
+				e.control.refusedAt, e.control.isShapeNew = time.Time{}, true
+			}
+		}
+		e.tokens.end(c, now)
 	}
-	if e.pause.end(c, now) {
-		e.bucket.clear() // all who wait get an answer without a slot
+	if e.site.pause.end(c, now) {
+		e.site.bucket.clear() // all who wait get an answer without a slot
 	}
 }
 
@@ -274,29 +283,28 @@ func (c *control) end(ended *call) {
 	c.call = nil
 	switch ended.result.Outcome.Class() {
 	case outcome.Acceptance:
-		*c = control{isFailed: true}
+		*c = control{isFailed: true, failedAt: ended.began}
 		ended.result.Outcome = outcome.EndpointDoesNotAuthenticate
 	case outcome.Rejection:
-		known := &acceptances{shapes: map[outcome.Shape]bool{}, isOpen: true}
-		isForShape := c.acceptances != nil && c.refusedAt.IsZero()
-		if isForShape && len(c.acceptances.shapes) < maxShapes {
-			known.shapes = maps.Clone(c.acceptances.shapes)
+		known := &acceptances{shapes: map[outcome.Shape]bool{}, mayLearn: true}
+		if c.isShapeNew && len(c.known.shapes) < maxShapes {
+			known.shapes = maps.Clone(c.known.shapes)
 		}
-		*c = control{refusedAt: ended.began, acceptances: known}
+		*c = control{refusedAt: ended.began, failedAt: c.failedAt, known: known}
 	case outcome.NoEvidence, outcome.Transient:
 	}
 }
 
-// proves reports whether an acceptance proves anything: since a random token was refused, the endpoint has accepted in
-// this shape before, or this is the first new shape, a moment later. It notes the shapes.
+// proves reports whether an acceptance proves anything: no random token was accepted since the control before the
+// check, and the shape is known, or it is the first new one, a moment after that control. It notes the shape.
 func (c *control) proves(accepted *call) bool {
-	if c.refusedAt.IsZero() {
+	if c.refusedAt.IsZero() || accepted.controlledAt.Before(c.failedAt) {
 		return false
 	}
-	known, shape := accepted.acceptances, accepted.result.Shape
+	known, shape := accepted.known, accepted.result.Shape
 	isRecent := accepted.began.Sub(accepted.controlledAt) < deliveryControlAge
-	if !known.shapes[shape] && known.isOpen && isRecent {
-		known.shapes[shape], known.isOpen = true, false
+	if !known.shapes[shape] && known.mayLearn && isRecent {
+		known.shapes[shape], known.mayLearn = true, false
 	}
 	return known.shapes[shape]
 }

@@ -28,7 +28,7 @@ type mass struct {
 func (m *mass) record(t *tokenState, now time.Time) {
 	wasRejected, isGood := m.good[t]
 	switch {
-	case t.result.Outcome.Class() == outcome.Acceptance:
+	case t.evidence.result.Outcome.Class() == outcome.Acceptance:
 		m.good[t] = false
 		delete(m.rejected, t)
 	case isGood && !wasRejected:

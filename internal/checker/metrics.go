@@ -57,7 +57,7 @@ func (c *Checker) measure() map[sample]float64 {
 		s.mu.Lock()
 		s.forget(now)
 		values[sample{waitingGauge, s.label}] = float64(s.bucket.waiting(now))
-		values[sample{breakerOpenGauge, s.label}] = bit(s.pause.length > 0)
+		values[sample{breakerOpenGauge, s.label}] = bit(!s.pause.isOver() && len(s.endpoints) > 0)
 		authenticates, mass := sample{authenticatesGauge, s.label}, sample{massRejectionGauge, s.label}
 		for _, e := range s.endpoints {
 			values[mass] = max(values[mass], bit(e.tokens.mass.isOn(now)))

@@ -110,9 +110,22 @@ func TestAMetricTellsWhetherTheEndpointAuthenticates(t *testing.T) {
 	f.AuthenticateNobody(false)
 	wantResult(t, f.check(endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}), outcome.Accepted, "HTTP 200")
 	want("when it passes with other authorities", 0, true)
-	f.advance(day + time.Second)
+	f.advance(2*time.Hour + time.Second)
 	if _, ok := f.sample("jupico_endpoint_authenticates"); ok {
 		t.Error("an endpoint that is forgotten has a sample")
+	}
+}
+
+func TestTheBreakerOfAnEndpointThatNobodyUsesIsNotOpen(t *testing.T) {
+	f := start(t)
+	f.Inject(jupicotest.Fault{Status: 429, RetryAfter: "60"})
+	f.check(f.at)
+	if got := f.gauge("jupico_endpoint_breaker_open"); got != 1 {
+		t.Errorf("in the pause, the gauge is %v", got)
+	}
+	f.advance(2*time.Hour + time.Second)
+	if got := f.gauge("jupico_endpoint_breaker_open"); got != 0 {
+		t.Errorf("two hours later, the gauge is %v", got)
 	}
 }
 
@@ -129,7 +142,7 @@ func TestNothingThatIsPrintedHoldsAToken(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v"} {
 		printed += fmt.Sprintf(verb, request) + fmt.Sprintf(verb, last) + fmt.Sprintf(verb, f.checker)
 	}
-	digest := tokens[0].Token.Digest(f.checker.key[:], at.label)
+	digest := tokens[0].Token.Digest(f.checker.key[:], at.site.label)
 	inDecimals := strings.Trim(fmt.Sprintf("%d", digest[:5]), "[]")
 	for what, secret := range map[string]string{
 		"the token": tokens[0].Token.Reveal(), "a digest": fmt.Sprintf("%x", digest[:4]), "a digest in decimals": inDecimals,

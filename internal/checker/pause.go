@@ -26,10 +26,9 @@ const (
 type pause struct {
 	failures int           // outcomes without evidence in a row
 	length   time.Duration // 0: there is no pause
-	until    time.Time
-	halfOpen *call // the control that is let through, while it is under way
-
-	last reply // of the call that began the pause
+	until    time.Time     // after that, a control is let through
+	trial    *call         // that control, while it is under way
+	last     reply         // of the call that began the pause
 }
 
 // answer returns what stands for the reply to every check now. It returns false when a request may be sent.
@@ -37,35 +36,48 @@ func (p *pause) answer(now time.Time) (reply, bool) {
 	left := max(0, p.until.Sub(now))
 	last := p.last
 	last.result.RetryAfter = min(last.result.RetryAfter, left)
-	return last, left > 0 || p.halfOpen != nil
+	return last, left > 0 || p.trial != nil
 }
 
 // needsControl reports whether the next request has to be a control.
-func (p *pause) needsControl() bool { return p.length > 0 || p.failures >= failuresToPause-1 }
+func (p *pause) needsControl() bool { return !p.isOver() || p.failures >= failuresToPause-1 }
 
-// end records what a call says about the endpoint, and reports whether that begins a pause or makes it longer. A call
-// that was given up says nothing, and a TLS failure may be caused by the authorities of one resource.
+// isOver reports whether there was no pause, or a control has ended the last one.
+func (p *pause) isOver() bool { return p.length == 0 }
+
+// begin lets a call through. After a pause, it is the only one.
+func (p *pause) begin(c *call) {
+	if !p.isOver() {
+		p.trial = c
+	}
+}
+
+// end records what a call says about the endpoint, and reports whether it asks for a pause. A call that was given up
+// says nothing, and a TLS failure may be caused by the authorities of one resource.
 func (p *pause) end(c *call, now time.Time) bool {
-	isDecisive := p.length == 0 || p.halfOpen == c
-	if p.halfOpen == c {
-		p.halfOpen = nil
+	isTrial := p.trial == c
+	if isTrial {
+		p.trial = nil
 	}
 	switch {
 	case c.result.Outcome == "", c.result.Outcome == outcome.TLSFailure:
 		return false
 	case c.result.Outcome.IsEvidence():
-		if isDecisive {
+		if isTrial || p.isOver() {
 			*p = pause{}
 		}
 		return false
 	}
 	p.failures++
 	length := min(c.result.RetryAfter, longestPause)
-	if length <= 0 {
-		if !isDecisive || p.length == 0 && !p.isBegunBy(c) {
-			return false
-		}
+	switch {
+	case length > 0: // the endpoint has named it
+	case isTrial:
 		length = min(max(shortestPause, 2*p.length), longestPause)
+	case p.isOver() && p.isBegunBy(c):
+		length = shortestPause
+	default:
+		return false
 	}
 	if until := now.Add(length); until.After(p.until) {
 		p.length, p.until, p.last = length, until, c.reply
@@ -75,6 +87,6 @@ func (p *pause) end(c *call, now time.Time) bool {
 
 // isBegunBy reports whether a call without evidence, which names no time to wait, begins a pause.
 func (p *pause) isBegunBy(c *call) bool {
-	isAway := p.failures >= failuresToPause && c.token == nil
+	isAway := p.failures >= failuresToPause && c.isControl()
 	return isAway || c.result.Outcome == outcome.RateLimited
 }

@@ -209,6 +209,21 @@ func TestEachPauseIsTwiceAsLongAsTheLast(t *testing.T) {
 	}
 }
 
+func TestAPauseAfterAShortOneIsNoShorterThanTheShortest(t *testing.T) {
+	f := start(t)
+	f.Inject(jupicotest.Fault{Status: 503, RetryAfter: "1", Times: 1})
+	f.check(f.at)
+	f.Inject(jupicotest.Fault{Status: 503})
+	f.advance(time.Second)
+	f.check(f.at)
+	f.advance(shortestPause - 1)
+	f.check(f.at)
+	f.wantRequests(2, 0)
+	f.advance(1)
+	f.check(f.at)
+	f.wantRequests(3, 0)
+}
+
 // startAfterPause returns an endpoint that failed until it was paused, at the end of that pause.
 func startAfterPause(t *testing.T) (*fixture, *holdBack) {
 	t.Helper()
@@ -283,7 +298,7 @@ func TestAControlAfterAPauseThatFindsNothingOutIsFollowedByAnother(t *testing.T)
 		t.Run(sentence, func(t *testing.T) {
 			now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 			first := &call{reply: reply{result: outcome.Result{Outcome: o}}}
-			p := pause{length: shortestPause, until: now, halfOpen: first}
+			p := pause{length: shortestPause, until: now, trial: first}
 			isPaused := func() bool {
 				_, is := p.answer(now)
 				return is

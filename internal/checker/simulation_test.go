@@ -129,7 +129,7 @@ func eventually(t *testing.T, what string, is func() bool) {
 // inFlight is how many callers are in flight to the fixture's endpoint.
 func (f *fixture) inFlight() int {
 	at, _ := f.checker.find(f.at)
-	at.mu.Lock()
-	defer at.mu.Unlock()
-	return len(at.bucket.inFlight)
+	at.site.mu.Lock()
+	defer at.site.mu.Unlock()
+	return len(at.site.bucket.inFlight)
 }

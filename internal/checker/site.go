@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/jupico-operator/jupico-operator/internal/jupico"
 )
 
@@ -17,15 +19,15 @@ const (
 	// maxEndpoints is how many endpoints of one URL are remembered, which differ in their authorities. Beyond that, those
 	// are forgotten that were not used for the longest time. They have to prove themselves again.
 	maxEndpoints = 16
-	// endpointTTL is how long an endpoint that is not used is remembered.
-	endpointTTL = 24 * time.Hour
+	// endpointTTL is how long an endpoint that is not used is remembered. After that, metrics no longer show its state.
+	endpointTTL = 2 * time.Hour
 )
 
 // site is what is known about a base URL. Whatever authorities the users of its endpoints trust, the requests reach the
 // same server, and so share its limits.
 type site struct {
-	label   string // in metrics and logs: host and path
-	options Options
+	label string // in metrics and logs: host and path
+	clock clock.PassiveClock
 
 	mu        sync.Mutex // guards all below and the endpoints, and is never held during a call
 	bucket    bucket
@@ -35,27 +37,34 @@ type site struct {
 
 func newSite(canonical string, options Options) *site {
 	return &site{
-		label:   strings.TrimPrefix(canonical, "https://"),
-		options: options, bucket: newBucket(options), endpoints: map[string]*endpointState{},
+		label: strings.TrimPrefix(canonical, "https://"), clock: options.Clock,
+		bucket: newBucket(options), endpoints: map[string]*endpointState{},
 	}
 }
 
-// find returns the endpoint with these authorities. One that is not known is added with this client. Without a client,
-// it returns nil for it.
-func (s *site) find(ca string, client *jupico.Client) *endpointState {
+// find returns the endpoint with these authorities, or nil if it is not known.
+func (s *site) find(ca string) *endpointState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.options.Clock.Now()
 	e := s.endpoints[ca]
-	switch {
-	case e == nil && client == nil:
-		return nil
-	case e == nil:
-		e = &endpointState{site: s, client: client, usedAt: now, tokens: newTokens()}
+	if e != nil {
+		e.usedAt = s.clock.Now()
+	}
+	return e
+}
+
+// add returns the endpoint with these authorities. If it is not known, it is made with this client.
+func (s *site) add(ca string, client *jupico.Client) *endpointState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	e := s.endpoints[ca]
+	if e == nil {
+		e = &endpointState{site: s, client: client, tokens: newTokens()}
 		s.endpoints[ca] = e
-		s.forget(now)
 	}
 	e.usedAt = now
+	s.forget(now)
 	return e
 }
 

@@ -19,9 +19,9 @@ const (
 	// resources, or many edits come at once, they share a check that begins after all of them.
 	editBackoff = 2 * time.Second
 
-	// A token that nobody asked about for tokenTTL is forgotten. Beyond maxTokens, those are forgotten first that nobody
-	// asked about for the longest time.
-	tokenTTL  = 24 * time.Hour
+	// A token that nobody asked about for tokenTTL is forgotten, and counts no more among the good ones. Beyond maxTokens,
+	// those are forgotten first that nobody asked about for the longest time.
+	tokenTTL  = 2 * time.Hour
 	maxTokens = 1 << 15
 )
 
@@ -38,22 +38,23 @@ type tokenState struct {
 	isInSeveral bool     // others asked too
 	username    identity // zero when it is no login's, or not known
 
-	reply          // the last evidence
-	rejections int // in a row, up to that
-
-	call *call // the latest that is under way
+	evidence   reply // the last
+	rejections int   // in a row, up to that
+	call       *call // the latest that is under way
 }
 
 // answers reports whether the last evidence will do instead of a check.
 func (t *tokenState) answers(c *caller, now time.Time) bool {
-	if t.began.Before(c.NotBefore) {
+	last := t.evidence
+	if last.began.Before(c.NotBefore) {
 		return false
 	}
-	switch t.result.Outcome.Class() {
+	switch last.result.Outcome.Class() {
 	case outcome.Acceptance:
-		return t.began.After(c.AcceptedAfter) && now.Sub(t.began) < acceptanceTTL && c.isControlled(t.controlledAt, now)
+		isRecent := last.began.After(c.AcceptedAfter) && now.Sub(last.began) < acceptanceTTL
+		return isRecent && c.isControlled(last.controlledAt, now)
 	case outcome.Rejection:
-		return !t.began.Before(c.Edited) && now.Before(t.backoffUntil(c.LongestBackoff))
+		return !last.began.Before(c.Edited) && now.Before(t.backoffUntil(c.LongestBackoff))
 	case outcome.NoEvidence, outcome.Transient:
 	}
 	return false
@@ -61,10 +62,10 @@ func (t *tokenState) answers(c *caller, now time.Time) bool {
 
 // editRetryAt is when an edit may have a rejected token checked again. An urgent caller need not wait.
 func (t *tokenState) editRetryAt(r check.Request) time.Time {
-	if t.rejections == 0 || r.Urgent || !t.began.Before(r.Edited) {
+	if t.rejections == 0 || r.Urgent || !t.evidence.began.Before(r.Edited) {
 		return time.Time{}
 	}
-	return t.began.Add(editBackoff)
+	return t.evidence.began.Add(editBackoff)
 }
 
 // backoffUntil is until when a rejection is the answer to all who do not insist on a check: for check.ShortestBackoff
@@ -74,7 +75,8 @@ func (t *tokenState) editRetryAt(r check.Request) time.Time {
 func (t *tokenState) backoffUntil(longest time.Duration) time.Time {
 	doublings := min(t.rejections-1, 10) // what callers allow is shorter, and the rest would overflow
 	wait := min(check.ShortestBackoff<<doublings, longest)
-	return t.began.Add(wait - time.Duration(t.began.Nanosecond())) // Truncate would go by the wall clock from then on
+	began := t.evidence.began
+	return began.Add(wait - time.Duration(began.Nanosecond())) // Truncate would go by the wall clock from then on
 }
 
 // tokens remembers the tokens of an endpoint.
@@ -129,7 +131,7 @@ func (s *tokens) end(c *call, now time.Time) {
 	if t.call == c {
 		t.call = nil
 	}
-	if !c.result.Outcome.IsEvidence() || c.began.Before(t.began) || s.byID[t.id] != t {
+	if !c.result.Outcome.IsEvidence() || c.began.Before(t.evidence.began) || s.byID[t.id] != t {
 		return
 	}
 	switch {
@@ -138,6 +140,6 @@ func (s *tokens) end(c *call, now time.Time) {
 	case t.rejections == 0 || !c.began.Before(t.backoffUntil(c.sender.LongestBackoff)):
 		t.rejections++
 	}
-	t.reply = c.reply
+	t.evidence = c.reply
 	s.mass.record(t, now)
 }
