@@ -40,7 +40,7 @@ type sample struct {
 
 // quantity is one of those that must not grow. With 2,000 resources there are 240,000 checks an hour. The bounds are
 // what one goroutine or connection in 1,600 checks, or 70 bytes in each, would make. The heap does grow a little, as
-// the operator remembers the tokens of former passwords for a day. And client-go remembers each event for 6 to 12
+// the operator remembers the tokens of former passwords for two days. And client-go remembers each event for 6 to 12
 // minutes, to count it if it comes again.
 type quantity struct {
 	name     string

@@ -438,7 +438,7 @@ func TestOneURLWithTwoCASettingsIsTwoEndpoints(t *testing.T) {
 	f.wantRequests(2, 4)
 }
 
-func TestAnEndpointThatIsNotUsedForTwoHoursIsForgotten(t *testing.T) {
+func TestAnEndpointThatIsNotUsedForTwoDaysIsForgotten(t *testing.T) {
 	f := start(t)
 	idle, busy := f.at, endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"}
 	f.check(idle)
@@ -449,7 +449,7 @@ func TestAnEndpointThatIsNotUsedForTwoHoursIsForgotten(t *testing.T) {
 	f.check(busy)
 	f.gather()
 	if n := len(site.endpoints); n != 2 {
-		t.Fatalf("after two hours, %d endpoints are known", n)
+		t.Fatalf("after two days, %d endpoints are known", n)
 	}
 	f.advance(1)
 	f.gather()

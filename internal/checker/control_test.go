@@ -343,6 +343,19 @@ func TestAnAcceptanceDuringAControlThatFailsProvesNothing(t *testing.T) {
 	}
 }
 
+func TestAnAcceptanceAnswersNobodyAfterARandomTokenWasAcceptedToo(t *testing.T) {
+	f := start(t)
+	delivery := check.Request{ForDelivery: true}
+	wantResult(t, f.ask(delivery).Result, outcome.Accepted, "HTTP 200")
+	f.advance(time.Second)
+	f.AuthenticateNobody(true)
+	edited := check.Request{Token: someTokens(t, 1)[0], ForDelivery: true, Edited: f.clock.Now()}
+	wantResult(t, f.ask(edited).Result, outcome.EndpointDoesNotAuthenticate, "HTTP 200")
+	for _, request := range []check.Request{delivery, {}} {
+		wantResult(t, f.ask(request).Result, outcome.EndpointDoesNotAuthenticate, "HTTP 200")
+	}
+}
+
 func TestAnAcceptanceDuringAControlThatFailsProvesNothingThoughAnotherPasses(t *testing.T) {
 	f, hold := startWithAnOldControl(t)
 	routine := f.begin(check.Request{})

@@ -17,8 +17,8 @@ import (
 const (
 	// controlInterval is how long the refusal of a random token counts for checks of tokens that are in use.
 	controlInterval = time.Hour
-	// deliveryControlAge is how old such a refusal may be where an acceptance is to be delivered. No request may take
-	// longer, or the refusal would be too old when it comes: see --check-timeout.
+	// deliveryControlAge is how old such a refusal may be where an acceptance is to be delivered. It has to be longer than
+	// a request may take, or the refusal would be too old when it comes: see --check-timeout.
 	deliveryControlAge = 30 * time.Second
 	// maxShapes is in how many shapes an endpoint may accept before it has to prove all of them again.
 	maxShapes = 16
@@ -41,7 +41,7 @@ type control struct {
 	refusedAt time.Time
 	// failedAt is when the last control began whose random token was accepted.
 	failedAt time.Time
-	isFailed bool  // no random token was refused since then
+	isFailed bool  // the last control that found anything out had its random token accepted
 	call     *call // the control under way
 	known    *acceptances
 	// isShapeNew: an acceptance in a new shape is why another control is needed. If it passes, the known shapes stay.
@@ -90,7 +90,7 @@ type call struct {
 	sender *caller
 	secret credential.Token
 	token  *tokenState  // nil for a control
-	known  *acceptances // when it began
+	known  *acceptances // after the control before it
 	done   chan struct{}
 }
 
@@ -133,7 +133,7 @@ func (e *endpointState) admit(c *caller) (*call, check.Answer) {
 		return nil, check.Answer{RetryAt: c.NotBefore}
 	}
 	token := e.tokens.get(c, now)
-	if token.answers(c, now) {
+	if token.answers(c, e.control.failedAt, now) {
 		answer := e.shared(token.evidence, now)
 		if token.rejections > 0 {
 			answer.BackoffUntil = token.backoffUntil(c.LongestBackoff)
@@ -221,7 +221,8 @@ func (e *endpointState) run(ctx context.Context, c *caller, running *call) (chec
 		}
 	}
 	if ctx.Err() != nil {
-		return check.Answer{Result: outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}}, true
+		givenUp := outcome.Result{Outcome: outcome.Unreachable, Detail: "it was given up"}
+		return check.Answer{Result: givenUp, Began: running.began}, true
 	}
 	isPassedControl := running.isControl() && running.result.Outcome.Class() == outcome.Rejection
 	if isPassedControl || running.result.Outcome == "" {
@@ -295,8 +296,9 @@ func (c *control) end(ended *call) {
 	}
 }
 
-// proves reports whether an acceptance proves anything: no random token was accepted since the control before the
-// check, and the shape is known, or it is the first new one, a moment after that control. It notes the shape.
+// proves reports whether an acceptance proves anything: as far as is known, no random token was accepted since the
+// control before the check, and the shape is known, or it is the first new one, a moment after that control. It notes
+// the shape.
 func (c *control) proves(accepted *call) bool {
 	if c.refusedAt.IsZero() || accepted.controlledAt.Before(c.failedAt) {
 		return false

@@ -46,7 +46,16 @@ func (m *mass) isOn(now time.Time) bool {
 			delete(m.rejected, t)
 		}
 	}
-	if len(m.rejected) < massTokens || len(m.rejected) <= len(m.good) {
+	if len(m.rejected) < massTokens {
+		return false
+	}
+	good := 0
+	for t := range m.good {
+		if !now.After(t.inUseUntil) {
+			good++
+		}
+	}
+	if len(m.rejected) <= good {
 		return false
 	}
 	namespaces, usernames := map[string]bool{}, map[identity]bool{}

@@ -144,6 +144,31 @@ func TestTokensThatAreNoLongerInUseHideNoMassRejection(t *testing.T) {
 	f.wantMass("of eight tokens, five were replaced two hours ago", last, true)
 }
 
+func TestTokensThatAreSeldomCheckedAreInUseToo(t *testing.T) {
+	f := start(t)
+	often, seldom := f.accepted(8)[:3], f.accepted(8)[3:]
+	for i := range seldom {
+		seldom[i].LongestBackoff = day
+		f.again(seldom[i])
+	}
+	for range 24 {
+		f.advance(time.Hour)
+		for _, token := range often {
+			f.again(token)
+		}
+	}
+	var last check.Answer
+	for _, token := range often {
+		last = f.reject(token, 2)
+	}
+	f.wantMass("three of eight tokens", last, false)
+	f.advance(2 * time.Hour)
+	for _, token := range seldom {
+		last = f.reject(token, 2)
+	}
+	f.wantMass("after a day, the five others", last, true)
+}
+
 func TestAMassRejectionEndsWithItsWindow(t *testing.T) {
 	f := start(t)
 	tokens := f.accepted(3)

@@ -47,7 +47,7 @@ type sample struct {
 }
 
 // measure returns the values of the gauges. Endpoints that differ only in their authorities are one in metrics, which
-// show the worst of them.
+// show the worst of them. One that nobody uses any more is no longer bad.
 func (c *Checker) measure() map[sample]float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -57,9 +57,14 @@ func (c *Checker) measure() map[sample]float64 {
 		s.mu.Lock()
 		s.forget(now)
 		values[sample{waitingGauge, s.label}] = float64(s.bucket.waiting(now))
-		values[sample{breakerOpenGauge, s.label}] = bit(!s.pause.isOver() && len(s.endpoints) > 0)
-		authenticates, mass := sample{authenticatesGauge, s.label}, sample{massRejectionGauge, s.label}
+		breaker, mass := sample{breakerOpenGauge, s.label}, sample{massRejectionGauge, s.label}
+		authenticates := sample{authenticatesGauge, s.label}
+		values[breaker], values[mass] = 0, 0
 		for _, e := range s.endpoints {
+			if now.After(e.tokens.inUseUntil) {
+				continue
+			}
+			values[breaker] = bit(s.pause.isOn())
 			values[mass] = max(values[mass], bit(e.tokens.mass.isOn(now)))
 			if _, isKnown := values[authenticates]; e.control.isFailed || !isKnown && !e.control.refusedAt.IsZero() {
 				values[authenticates] = bit(!e.control.isFailed)

@@ -40,14 +40,14 @@ func (p *pause) answer(now time.Time) (reply, bool) {
 }
 
 // needsControl reports whether the next request has to be a control.
-func (p *pause) needsControl() bool { return !p.isOver() || p.failures >= failuresToPause-1 }
+func (p *pause) needsControl() bool { return p.isOn() || p.failures >= failuresToPause-1 }
 
-// isOver reports whether there was no pause, or a control has ended the last one.
-func (p *pause) isOver() bool { return p.length == 0 }
+// isOn reports whether there is a pause that no control has ended yet.
+func (p *pause) isOn() bool { return p.length > 0 }
 
-// begin lets a call through. After a pause, it is the only one.
+// begin lets a call through. In a pause, it is a control, and the only call.
 func (p *pause) begin(c *call) {
-	if !p.isOver() {
+	if p.isOn() {
 		p.trial = c
 	}
 }
@@ -63,7 +63,7 @@ func (p *pause) end(c *call, now time.Time) bool {
 	case c.result.Outcome == "", c.result.Outcome == outcome.TLSFailure:
 		return false
 	case c.result.Outcome.IsEvidence():
-		if isTrial || p.isOver() {
+		if isTrial || !p.isOn() {
 			*p = pause{}
 		}
 		return false
@@ -74,7 +74,7 @@ func (p *pause) end(c *call, now time.Time) bool {
 	case length > 0: // the endpoint has named it
 	case isTrial:
 		length = min(max(shortestPause, 2*p.length), longestPause)
-	case p.isOver() && p.isBegunBy(c):
+	case !p.isOn() && p.isBegunBy(c):
 		length = shortestPause
 	default:
 		return false

@@ -19,8 +19,8 @@ const (
 	// maxEndpoints is how many endpoints of one URL are remembered, which differ in their authorities. Beyond that, those
 	// are forgotten that were not used for the longest time. They have to prove themselves again.
 	maxEndpoints = 16
-	// endpointTTL is how long an endpoint that is not used is remembered. After that, metrics no longer show its state.
-	endpointTTL = 2 * time.Hour
+	// endpointTTL is how long an endpoint that is not used is remembered.
+	endpointTTL = tokenTTL
 )
 
 // site is what is known about a base URL. Whatever authorities the users of its endpoints trust, the requests reach the

@@ -19,9 +19,9 @@ const (
 	// resources, or many edits come at once, they share a check that begins after all of them.
 	editBackoff = 2 * time.Second
 
-	// A token that nobody asked about for tokenTTL is forgotten, and counts no more among the good ones. Beyond maxTokens,
-	// those are forgotten first that nobody asked about for the longest time.
-	tokenTTL  = 2 * time.Hour
+	// A token that nobody asked about for tokenTTL is forgotten, which is longer than any resource leaves one alone.
+	// Beyond maxTokens, those are forgotten first that nobody asked about for the longest time.
+	tokenTTL  = 48 * time.Hour
 	maxTokens = 1 << 15
 )
 
@@ -33,6 +33,8 @@ type tokenState struct {
 	id      identity
 	element *list.Element
 	askedAt time.Time
+	// inUseUntil is when all who asked would have asked again. After that, the token was likely replaced.
+	inUseUntil time.Time
 
 	namespace   string   // of the first who asked
 	isInSeveral bool     // others asked too
@@ -43,8 +45,9 @@ type tokenState struct {
 	call       *call // the latest that is under way
 }
 
-// answers reports whether the last evidence will do instead of a check.
-func (t *tokenState) answers(c *caller, now time.Time) bool {
+// answers reports whether the last evidence will do instead of a check. An acceptance will not when a random token was
+// accepted after the control before it, by a control that began at failedAt.
+func (t *tokenState) answers(c *caller, failedAt, now time.Time) bool {
 	last := t.evidence
 	if last.began.Before(c.NotBefore) {
 		return false
@@ -52,7 +55,7 @@ func (t *tokenState) answers(c *caller, now time.Time) bool {
 	switch last.result.Outcome.Class() {
 	case outcome.Acceptance:
 		isRecent := last.began.After(c.AcceptedAfter) && now.Sub(last.began) < acceptanceTTL
-		return isRecent && c.isControlled(last.controlledAt, now)
+		return isRecent && !last.controlledAt.Before(failedAt) && c.isControlled(last.controlledAt, now)
 	case outcome.Rejection:
 		return !last.began.Before(c.Edited) && now.Before(t.backoffUntil(c.LongestBackoff))
 	case outcome.NoEvidence, outcome.Transient:
@@ -84,6 +87,8 @@ type tokens struct {
 	byID   map[identity]*tokenState
 	recent *list.List // the token that was asked about last is in front
 	mass   mass
+	// inUseUntil is when the last of them is no longer in use.
+	inUseUntil time.Time
 }
 
 func newTokens() tokens {
@@ -106,9 +111,18 @@ func (s *tokens) get(c *caller, now time.Time) *tokenState {
 		t.username = c.username
 	}
 	t.askedAt = now
+	t.inUseUntil = latest(t.inUseUntil, now.Add(2*max(c.LongestBackoff, controlInterval)))
+	s.inUseUntil = latest(s.inUseUntil, t.inUseUntil)
 	s.recent.MoveToFront(t.element)
 	s.forget(now)
 	return t
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 func (s *tokens) forget(now time.Time) {

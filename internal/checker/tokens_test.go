@@ -424,7 +424,7 @@ func TestTheSameTokenAtAnotherEndpointIsAnother(t *testing.T) {
 	f.wantRequests(2, 2)
 }
 
-func TestATokenThatNobodyAskedAboutForTwoHoursIsForgotten(t *testing.T) {
+func TestATokenThatNobodyAskedAboutForTwoDaysIsForgotten(t *testing.T) {
 	f := start(t)
 	wrong := someTokens(t, 1)[0]
 	f.ask(check.Request{})
@@ -433,7 +433,7 @@ func TestATokenThatNobodyAskedAboutForTwoHoursIsForgotten(t *testing.T) {
 	for _, step := range []struct {
 		passed time.Duration
 		kept   int
-	}{{0, 2}, {time.Hour, 2}, {time.Hour, 2}, {1, 1}} {
+	}{{0, 2}, {day, 2}, {day, 2}, {1, 1}} {
 		f.advance(step.passed)
 		f.ask(check.Request{})
 		if n := len(at.tokens.byID); n != step.kept || at.tokens.recent.Len() != n {

@@ -110,8 +110,8 @@ func (o *Options) Validate() error {
 	_, err = o.Roots()
 	require(err == nil, "--trusted-ca-dir: %w", err)
 	// A random token is sent first, and what comes of both must not be older than a minute when it is written.
-	require(o.CheckTimeout >= time.Second && o.CheckTimeout <= 30*time.Second,
-		"--check-timeout: %s is not between 1s and 30s", o.CheckTimeout)
+	require(o.CheckTimeout >= time.Second && o.CheckTimeout <= 25*time.Second,
+		"--check-timeout: %s is not between 1s and 25s", o.CheckTimeout)
 	require(o.CheckQPS >= 0.1 && o.CheckQPS <= 10_000, // a delivery takes two requests in a minute; NaN is neither
 		"--check-qps: %v is not between 0.1 and 10000", o.CheckQPS)
 	require(o.CheckBurst >= 1, "--check-burst: %d is less than 1", o.CheckBurst)
