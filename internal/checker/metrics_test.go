@@ -129,6 +129,20 @@ func TestTheBreakerOfAnEndpointThatNobodyUsesIsNotOpen(t *testing.T) {
 	}
 }
 
+func TestAnEndpointThatNobodyUsesHidesNoOtherInMetrics(t *testing.T) {
+	f := start(t)
+	f.AuthenticateNobody(true)
+	f.check(f.at)
+	f.advance(2*time.Hour + time.Second)
+	f.AuthenticateNobody(false)
+	f.check(endpoint.Endpoint{URL: f.at.URL, CA: f.at.CA + "\n"})
+	for range 20 { // whichever comes first
+		if got := f.gauge("jupico_endpoint_authenticates"); got != 1 {
+			t.Fatalf("the gauge is %v", got)
+		}
+	}
+}
+
 func TestNothingThatIsPrintedHoldsAToken(t *testing.T) {
 	f := start(t)
 	tokens := f.accepted(3)
