@@ -35,6 +35,10 @@ func (r *Reconciler) checkHealth(request *http.Request) error {
 		return nil // another replica does the work, while this one may wait for years
 	}
 	now := r.clock.Now()
+	if r.problem() != "" { // a restart would not help, and would be the other namespaces' loss
+		r.lastFinished.Store(&now)
+		return nil
+	}
 	r.lastFinished.CompareAndSwap(nil, &now) // elected just now, and perhaps with much to do
 	idle := now.Sub(*r.lastFinished.Load())
 	if idle <= stuckAfter {

@@ -33,7 +33,7 @@ func newQueue(t *testing.T, resources ...v1alpha1.JupicoCredential) *queue {
 	close(elected)
 	clock := clocktesting.NewFakePassiveClock(noon)
 	cache := cacheOf(resources...)
-	q := &queue{&Reconciler{cache: cache, clock: clock, elected: elected}, cache, clock, t}
+	q := &queue{&Reconciler{cache: cache, clock: clock, elected: elected, problem: func() string { return "" }}, cache, clock, t}
 	q.expect(true)
 	return q
 }
@@ -111,6 +111,22 @@ func TestAQueueIsAliveWhileItsWorkersFail(t *testing.T) {
 		q.expect(true)
 	}
 	q.wait(stuckAfter + time.Second)
+	q.expect(false)
+}
+
+func TestAQueueIsAliveWhileItsNamespaceCannotBeWatched(t *testing.T) {
+	t.Parallel()
+	q := newQueue(t, seen("", created(noon)))
+	problem := "secrets cannot be watched"
+	q.problem = func() string { return problem }
+	for range 3 {
+		q.wait(stuckAfter + time.Second)
+		q.expect(true)
+	}
+	problem = ""
+	q.wait(stuckAfter)
+	q.expect(true)
+	q.wait(time.Second)
 	q.expect(false)
 }
 

@@ -28,7 +28,7 @@ func (r *Reconciler) readSource(
 	entry := &resource.Spec.Credentials[i]
 	name := keyOf(resource.Namespace, entry.SecretName())
 	cached := r.secrets.Cached(name)
-	isStillMissing := cached == nil && previous.Problem == v1alpha1.ReasonSourceNotFound
+	isStillMissing := previous.Problem == v1alpha1.ReasonSourceNotFound && !r.secrets.Exists(name)
 	isUnchanged := cached != nil && previous.Version == cached.Version()
 	if isStillMissing || isUnchanged || previous.Waits(r.clock.Now()) {
 		return previous
@@ -108,7 +108,7 @@ func (r *Reconciler) readCA(
 	reference := resource.Spec.Endpoint.CAConfigMapRef
 	name := keyOf(resource.Namespace, reference.Name)
 	cached := r.configMaps.Cached(name)
-	isStillMissing := cached == nil && previous.IsMissing
+	isStillMissing := previous.IsMissing && !r.configMaps.Exists(name)
 	isUnchanged := cached != nil && previous.Version == cached.Version()
 	if isStillMissing || isUnchanged || previous.Waits(r.clock.Now()) {
 		return previous

@@ -33,8 +33,9 @@ import (
 const (
 	// maxRefusal is how much of the API server's own words is repeated, in bytes.
 	maxRefusal = 300
-	// cleanUpEvery is how soon the operator tries again to clean up a former target.
-	cleanUpEvery = time.Minute
+	// retryEvery is how soon the operator tries again to clean up a former target, or to write over conflicts that do not
+	// end.
+	retryEvery = time.Minute
 )
 
 var (
@@ -56,22 +57,22 @@ func (r *Reconciler) deliver(
 ) (decision.Target, error) {
 	w := &targetWrite{Reconciler: r, Delivery: delivery, resource: resource, after: &corev1.Secret{}}
 	target, err := w.renderAndRun(ctx, templates)
-	switch {
-	case err == nil:
+	if err == nil {
 		return target, nil
-	case errors.Is(err, errConflict), apierrors.IsConflict(err), apierrors.IsAlreadyExists(err),
-		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		// Somebody else was faster, or the namespace is being deleted: this needs a new observation.
-		target.HasConflict = true
-		return target, nil
-	case target.Holds: // the cleanup of former targets could not begin
-		return target, err
 	}
 	// A quota, a policy or a rule may forbid the write. Whatever the error, the operator tries again.
 	words := w.redact(err.Error(), w.after.Data)
-	detail := fmt.Sprintf("Secret %q could not be written. The operator tries again: %s", resource.Spec.Target.Name, words)
-	return decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: detail},
-		errors.New("writing the target Secret: " + words)
+	if !target.Holds { // else the cleanup of former targets failed
+		target = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: fmt.Sprintf(
+			"Secret %q could not be written. The operator tries again: %s", resource.Spec.Target.Name, words)}
+	}
+	if errors.Is(err, errConflict) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) ||
+		apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		// Somebody else was faster, or the namespace is being deleted: this needs a new observation.
+		target.HasConflict, target.RetryAt = true, w.clock.Now().Add(retryEvery)
+		return target, nil
+	}
+	return target, errors.New("writing the target Secret: " + words)
 }
 
 // targetWrite is what becomes of one Delivery.
@@ -171,7 +172,10 @@ func (w *targetWrite) readJudged(ctx context.Context) error {
 	name := keyOf(w.resource.Namespace, w.resource.Spec.Target.Name)
 	w.before = &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: name.Namespace, Name: name.Name}}
 	if w.Judged == nil {
-		return nil
+		if w.resource.Status.Target == nil {
+			return nil
+		}
+		return w.checkLatest(ctx) // somebody has deleted the target, and perhaps the resource before
 	}
 	err := w.live.Get(ctx, name, w.before)
 	if err == nil {
@@ -308,20 +312,19 @@ func (w *targetWrite) redact(words string, data map[string][]byte) string {
 // cleanUpFormer cleans up the Secrets that were the target before. It says in the target what became of them.
 func (w *targetWrite) cleanUpFormer(ctx context.Context, target *decision.Target) error {
 	// To a cache that is behind, the present target may look like a former one.
-	latest := &v1alpha1.JupicoCredential{}
-	if err := w.live.Get(ctx, client.ObjectKeyFromObject(w.resource), latest); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	if latest.UID != w.resource.UID || latest.Generation != w.resource.Generation {
-		return errConflict
+	if err := w.checkLatest(ctx); err != nil {
+		return err
 	}
 	for _, name := range w.FormerTargets {
-		released, problem := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name))
+		released, problem, err := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name))
+		if err != nil {
+			return err
+		}
 		if released != "" {
 			target.Released = append(target.Released, fmt.Sprintf("The former target %q %s.", name, released))
 		}
 		if problem != "" {
-			target.RetryAt = w.clock.Now().Add(cleanUpEvery)
+			target.RetryAt = w.clock.Now().Add(retryEvery)
 			target.FormerRemains = fmt.Sprintf("Secret %q is what the spec and the source ask for, but the former target %q "+
 				"could not be cleaned up (%s). Remove what keeps it, or delete it yourself. The operator tries again once a "+
 				"minute.", w.resource.Spec.Target.Name, name, problem)
@@ -330,17 +333,29 @@ func (w *targetWrite) cleanUpFormer(ctx context.Context, target *decision.Target
 	return nil
 }
 
+// checkLatest asks the API server whether the round was decided on the resource as it is now.
+func (w *targetWrite) checkLatest(ctx context.Context) error {
+	latest := &v1alpha1.JupicoCredential{}
+	err := w.live.Get(ctx, client.ObjectKeyFromObject(w.resource), latest)
+	isLatest := latest.UID == w.resource.UID && latest.Generation == w.resource.Generation
+	if apierrors.IsNotFound(err) || err == nil && (!isLatest || !latest.DeletionTimestamp.IsZero()) {
+		return errConflict
+	}
+	return err
+}
+
 // releaseOrDelete lets the Secret itself decide. One that existed before loses the operator's part, one that the
 // operator made for this resource is deleted, and one that was to stay behind keeps its data. It returns a clause that
-// says what was done, or one that says why the Secret remains. When there was nothing to do, both are empty.
-func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey) (released, problem string) {
+// says what was done, or one that says why the Secret remains. When there was nothing to do, both are empty. An error
+// means that somebody else was faster.
+func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey) (released, problem string, _ error) {
 	secret := &corev1.Secret{}
 	err := w.live.Get(ctx, name, secret)
 	if err != nil || !render.IsManaged(secret, w.resource.Name) {
 		if client.IgnoreNotFound(err) != nil {
-			return "", readProblem(err)
+			return "", readProblem(err), nil //nolint:nilerr // the problem says it
 		}
-		return "", ""
+		return "", "", nil
 	}
 	data, ownership := maps.Clone(secret.Data), render.OwnershipOf(secret, w.resource)
 	switch {
@@ -356,10 +371,13 @@ func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey
 		render.Release(secret)
 		err = w.save(ctx, secret, "Released former target Secret")
 	}
-	if err != nil {
-		return "", w.redact(err.Error(), data)
+	switch {
+	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
+		return "", "", errConflict
+	case err != nil:
+		return "", w.redact(err.Error(), data), nil
 	}
-	return released, ""
+	return released, "", nil
 }
 
 // otherManager returns the field manager that changed a Secret last, apart from the operator.

@@ -89,7 +89,7 @@ func (w *view) ready() condition {
 		return w.lastKnownGood(w.source.Problem, w.sourceMessage(), w.sourceProgress())
 	case w.candidateRecord.Verdict == v1alpha1.VerdictUnknown:
 		return w.unproven()
-	case w.inForce:
+	case w.inForce && w.subject.Verdict == v1alpha1.VerdictAccepted:
 		return w.delivery()
 	default: // accepted, and to be written once it is accepted again
 		return condition{metav1.ConditionFalse, v1alpha1.ReasonWaitingForCredential, w.waitingMessage(), reconciling}
@@ -240,11 +240,20 @@ func (w *view) secretSynced() condition {
 		return no(w.unproven().reason, w.waitingMessage())
 	case !w.inForce, w.history.isDiverged(), w.lagsSpec:
 		return no(v1alpha1.ReasonWaitingForCredential, w.waitingMessage())
-	case w.delivered.FormerRemains != "":
-		return condition{metav1.ConditionTrue, v1alpha1.ReasonFormerTargetRemains, w.delivered.FormerRemains, settled}
+	case w.formerRemains() != "":
+		return condition{metav1.ConditionTrue, v1alpha1.ReasonFormerTargetRemains, w.formerRemains(), settled}
 	default:
 		return condition{metav1.ConditionTrue, v1alpha1.ReasonSynced, w.syncedMessage(), settled}
 	}
+}
+
+// formerRemains says which former target could not be cleaned up. If nothing was tried, it is as it was.
+func (w *view) formerRemains() string {
+	last := w.previous(v1alpha1.ConditionSecretSynced)
+	if !w.delivered.Holds && len(w.FormerTargets) > 0 && hasFormerTarget(last) {
+		return last.Message
+	}
+	return w.delivered.FormerRemains
 }
 
 func (w *view) endpointAvailable() condition {

@@ -164,8 +164,7 @@ func (v *verdict) choose() int {
 		case h.deployed == nil:
 			isChosen = true
 		case h.isDeployedRejected():
-			mayTakeOver := i == h.rank() || v.facts.failoverHeldUntil(h).IsZero() // only a standby waits
-			isChosen = mayTakeOver && v.acceptedAfterRejection(i)
+			isChosen = !v.facts.isHeld(h, i) && v.acceptedAfterRejection(i)
 		default:
 			isChosen = v.facts.isPreferred(h, i)
 		}
@@ -201,7 +200,7 @@ func (f *facts) isPreferred(h *history, i int) bool {
 	case i == rank, rank == len(h.entries): // its source, or one that is no longer asked for, made the deployed token
 		return true
 	default:
-		return f.isSpecEdited() || f.lastWriteFailed() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
+		return f.isSpecEdited() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
 	}
 }
 
@@ -210,7 +209,7 @@ func (f *facts) isPreferred(h *history, i int) bool {
 func (v *verdict) acceptedAfterRejection(i int) bool {
 	rejected := v.history.deployed.LastRejected
 	if rejected == nil {
-		return true // a status that somebody edited
+		return true // in a status that somebody edited
 	}
 	since, accepted := v.rejectedSince(), v.history.entries[i].LastAcceptedTime
 	beganAfter := func(r checkResult) bool { return r.entry == i && r.isAcceptance() && !r.Began.Before(since) }
@@ -220,10 +219,19 @@ func (v *verdict) acceptedAfterRejection(i int) bool {
 
 // rejectedSince is when the deployed token was rejected last. In this round, that is known to a fraction of a second.
 func (v *verdict) rejectedSince() time.Time {
-	if v.rejection != nil {
+	switch rejected := v.history.deployed.LastRejected; {
+	case v.rejection != nil:
 		return v.rejection.Ended
+	case rejected == nil:
+		return time.Time{} // in a status that somebody edited
+	default:
+		return rejected.Time.Time
 	}
-	return v.history.deployed.LastRejected.Time.Time
+}
+
+// isHeld reports whether an entry has to wait before it takes over. An edit that puts it first need not.
+func (f *facts) isHeld(h *history, i int) bool {
+	return i > h.rank() && !f.failoverHeldUntil(h).IsZero()
 }
 
 // failoverHeldUntil is until when a standby waits, because the deployed token was rejected together with most

@@ -6,6 +6,7 @@ package decision
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -33,8 +34,8 @@ func (f *facts) events(target Target, written Event, after *v1alpha1.JupicoCrede
 	if written.Reason != "" && !isSaid {
 		changes = append(changes, written)
 	}
-	for _, released := range target.Released {
-		changes = append(changes, Event{Reason: v1alpha1.EventReleased, Message: released})
+	if len(target.Released) > 0 { // in one event, as events of one reason become one
+		changes = append(changes, Event{Reason: v1alpha1.EventReleased, Message: strings.Join(target.Released, " ")})
 	}
 	credential := f.Resource.Spec.Credentials[0].Name
 	if after.Deployed != nil {

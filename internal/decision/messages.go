@@ -162,9 +162,9 @@ func (w *view) staleMessage() string {
 }
 
 func (w *view) unverifiableMessage() string {
-	return fmt.Sprintf("Secret %q was changed while the operator could not look, and Secret %q gives no token that "+
-		"Jupico accepts, so that nobody knows whether the target is any good. Put a valid credential into Secret %q.",
-		w.targetName(), w.sourceName(), w.sourceName())
+	return fmt.Sprintf("The operator does not know whether Secret %q holds a good token: it, or the endpoint, was "+
+		"changed while the operator could not look. It is known again once Jupico accepts the credential in Secret %q "+
+		"at %s: correct what keeps it from that.", w.targetName(), w.sourceName(), w.Endpoint.URL)
 }
 
 func (w *view) waitingMessage() string {

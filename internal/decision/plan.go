@@ -144,12 +144,13 @@ func followUp(f *facts, results []checkResult) []plannedCheck {
 	}
 	v := enter(f, results)
 	h := &v.history
-	if f.Resource.Spec.Suspend || !h.isDeployedRejected() || !f.failoverHeldUntil(h).IsZero() {
+	if f.Resource.Spec.Suspend || !h.isDeployedRejected() {
 		return nil
 	}
 	var checks []plannedCheck
 	for i := range h.entries {
-		if isReady := v.acceptedAfterRejection(i) && f.mayBeWritten(i); f.isStandby(h, i) && !isReady {
+		isReady := v.acceptedAfterRejection(i) && f.mayBeWritten(i)
+		if f.isStandby(h, i) && !f.isHeld(h, i) && !isReady {
 			form := h.entries[i].TokenForm
 			check := plannedCheck{entry: i, form: form, notBefore: v.rejectedSince(), forDelivery: true, urgent: true}
 			checks = append(checks, check)

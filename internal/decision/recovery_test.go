@@ -548,6 +548,30 @@ func TestAcceptedRejectedAcceptedIsNotTwiceInARow(t *testing.T) {
 	}
 }
 
+func TestOneAcceptanceIsNotEnoughWhileOthersFightOverTheTargetEither(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	failedOver(w)
+	accepted := 0
+	w.hook = func(p tokenAt) outcome.Outcome {
+		if p.token != "good" || accepted > 0 {
+			return ""
+		}
+		accepted++
+		return outcome.Accepted
+	}
+	for accepted == 0 {
+		for range 10 {
+			w.tamper("evil")
+		}
+		w.expectReady("False/TargetContested")
+		w.step()
+	}
+	if w.held != "key" {
+		t.Errorf("%q was delivered after one acceptance", w.held)
+	}
+}
+
 func TestInAMassRejectionTheStandbyWaitsAnIntervalAtTheMost(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct{ interval, hold time.Duration }{{m, m}, {5 * m, 5 * m}, {24 * h, 5 * m}} {
@@ -790,6 +814,27 @@ func TestAMassRejectionDoesNotHoldAnEditBack(t *testing.T) {
 	w.expectReady("True/Accepted")
 }
 
+func TestAMassRejectionHoldsNoStandbyBackThatAnEditPutsFirst(t *testing.T) {
+	t.Parallel()
+	for sentence, edit := range map[string]func(*v1alpha1.JupicoCredentialSpec){
+		"swapped": func(spec *v1alpha1.JupicoCredentialSpec) { slices.Reverse(spec.Credentials) },
+		"alone":   func(spec *v1alpha1.JupicoCredentialSpec) { spec.Credentials = spec.Credentials[1:] },
+	} {
+		t.Run(sentence, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, production)
+			redundant(w)
+			w.answer("good", outcome.Rejected)
+			w.mass = true
+			w.run(5*m + 10*s)
+			w.expectReady("False/Revoked")
+			w.edit(edit)
+			w.expectTarget("key")
+			w.expectReady("True/Accepted")
+		})
+	}
+}
+
 func TestALabelFightEndsWhileTheTargetLagsItsSpec(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, production)
@@ -890,4 +935,20 @@ func TestACacheIsBehindIfItLacksAKnownWrite(t *testing.T) {
 	if !w.state.IsCacheBehind(w.resource) {
 		t.Error("after a conflict, what somebody else wrote is not asked for")
 	}
+}
+
+func TestAStandbyTakesOverThoughNobodyKnowsWhenTheFirstWasRejected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, production)
+	redundant(w)
+	w.answer("good", outcome.Rejected)
+	w.mass = true // so that the standby waits
+	w.run(5*m + 10*s)
+	w.expectReady("False/Revoked")
+	w.resource.Status.Credentials[0].LastRejected = nil // somebody took it away
+	w.resource.ResourceVersion = w.nextVersion()
+	w.stop()
+	w.putOffToken("key", m)
+	w.happens()
+	w.expectReady("True/FailedOver")
 }

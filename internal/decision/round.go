@@ -71,7 +71,8 @@ type Target struct {
 	Altered string
 	// IsAdopted: the Secret existed before the operator wrote it, and is not deleted with the resource.
 	IsAdopted bool
-	// HasConflict: somebody else wrote the target or the resource since they were observed. The round must begin anew.
+	// HasConflict: somebody else wrote the target or the resource since they were observed. The round must begin anew. If
+	// that happens again and again, the other fields count.
 	HasConflict bool
 	// FormerRemains says which former target could not be cleaned up, and why. Else empty.
 	FormerRemains string

@@ -29,6 +29,8 @@ const (
 	// The waits after a conflict with somebody else's write.
 	shortestConflictBackoff = 50 * time.Millisecond
 	longestConflictBackoff  = time.Minute
+	// maxConflicts is how many rounds in a row may come to nothing, in 13 s altogether, before the status says why.
+	maxConflicts = 8
 )
 
 // State is what the process knows of one resource beyond its status. A process begins with the zero State, from which

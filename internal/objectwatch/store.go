@@ -76,6 +76,16 @@ func (s *store) cached(name types.NamespacedName) *Object {
 	return s.tracked[name].ifExists()
 }
 
+// exists reports whether the watch shows an object, be it tracked or not.
+func (s *store) exists(name types.NamespacedName) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if known := s.tracked[name]; known != nil {
+		return known.ifExists() != nil
+	}
+	return s.untracked.Has(s.hash(name))
+}
+
 func (s *store) get(ctx context.Context, name types.NamespacedName) (*Object, error) {
 	s.mu.Lock()
 	known := s.tracked[name]

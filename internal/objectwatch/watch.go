@@ -179,6 +179,9 @@ func (w *Watch) Cached(name types.NamespacedName) *Object {
 	return w.store.cached(name)
 }
 
+// Exists reports whether an object exists as far as the watch shows, even if nobody referred to it until now.
+func (w *Watch) Exists(name types.NamespacedName) bool { return w.store.exists(name) }
+
 // Get returns what is known of an object, or nil if it does not exist. It asks the API server only about an object that
 // exists and that nobody referred to until now. An error is one of the API server.
 func (w *Watch) Get(ctx context.Context, name types.NamespacedName) (*Object, error) {
