@@ -35,7 +35,7 @@ func (r *Reconciler) checkHealth(request *http.Request) error {
 		return nil // another replica does the work, while this one may wait for years
 	}
 	now := r.clock.Now()
-	if r.problem() != "" { // a restart would not help, and would be the other namespaces' loss
+	if !r.isWorking() { // a restart would not help, and would be the other namespaces' loss
 		r.lastFinished.Store(&now)
 		return nil
 	}

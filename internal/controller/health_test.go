@@ -33,7 +33,7 @@ func newQueue(t *testing.T, resources ...v1alpha1.JupicoCredential) *queue {
 	close(elected)
 	clock := clocktesting.NewFakePassiveClock(noon)
 	cache := cacheOf(resources...)
-	q := &queue{&Reconciler{cache: cache, clock: clock, elected: elected, problem: func() string { return "" }}, cache, clock, t}
+	q := &queue{&Reconciler{cache: cache, clock: clock, elected: elected, isWorking: func() bool { return true }}, cache, clock, t}
 	q.expect(true)
 	return q
 }
@@ -117,13 +117,13 @@ func TestAQueueIsAliveWhileItsWorkersFail(t *testing.T) {
 func TestAQueueIsAliveWhileItsNamespaceCannotBeWatched(t *testing.T) {
 	t.Parallel()
 	q := newQueue(t, seen("", created(noon)))
-	problem := "secrets cannot be watched"
-	q.problem = func() string { return problem }
+	isWorking := false
+	q.isWorking = func() bool { return isWorking }
 	for range 3 {
 		q.wait(stuckAfter + time.Second)
 		q.expect(true)
 	}
-	problem = ""
+	isWorking = true
 	q.wait(stuckAfter)
 	q.expect(true)
 	q.wait(time.Second)

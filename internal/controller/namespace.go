@@ -164,6 +164,16 @@ func (n *namespace) isReady() bool {
 	return n.isSynced()
 }
 
+// isWorking reports whether the controller of the namespace has begun, and sees its resources.
+func (n *namespace) isWorking() bool {
+	if !n.isReady() {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.watches[resourcesKind].problem == nil
+}
+
 // leaveOutUndecodable returns a ListWatch whose lists leave out what cannot be decoded, and tell its name. Else one
 // such resource would keep all others from being seen. A watch that meets one ends, and is followed by a list.
 func (n *namespace) leaveOutUndecodable(listWatch toolscache.ListerWatcherWithContext) *toolscache.ListWatch {

@@ -53,23 +53,16 @@ func (r *Reconciler) observe(
 	return o, calls, targetErr
 }
 
-// formerTargets lists the Secrets that are the resource's, and that its spec does not name. One that was handed over
-// before the spec names it was never written, and is not among them.
+// formerTargets lists the Secrets that are marked as the resource's, and that its spec does not name.
 func (r *Reconciler) formerTargets(resource *v1alpha1.JupicoCredential) []string {
 	inSpec := sets.New(resource.Spec.Target.Name)
 	for i := range resource.Spec.Credentials {
 		inSpec.Insert(resource.Spec.Credentials[i].SecretName())
 	}
-	isInStatus := func(secret *objectwatch.Object) bool {
-		return resource.Status.Target != nil && resource.Status.Target.UID == secret.UID
-	}
 	var former []string
 	for _, name := range r.secrets.ManagedBy(resource.Namespace, resource.Name) {
-		secret := r.secrets.Cached(keyOf(resource.Namespace, name))
-		if inSpec.Has(name) || secret == nil {
-			continue
-		}
-		if mark := render.ParseMark(secret.Mark); mark.Secret == name || mark.Secret == "" && isInStatus(secret) {
+		marked := r.secrets.Cached(keyOf(resource.Namespace, name))
+		if !inSpec.Has(name) && marked != nil && !render.ParseMark(marked.Mark).IsCopy(name) {
 			former = append(former, name)
 		}
 	}

@@ -52,8 +52,8 @@ type Reconciler struct {
 
 	// elected is closed once this process is the leader.
 	elected <-chan struct{}
-	// problem says why changes are not seen now. It is empty when they are.
-	problem func() string
+	// isWorking reports whether the namespace could ever be watched, and its resources are watched now.
+	isWorking func() bool
 	// lastFinished is when the last reconcile ended.
 	lastFinished atomic.Pointer[time.Time]
 }

@@ -167,7 +167,7 @@ func newReconciler(mgr ctrl.Manager, options Options, n *namespace) (*Reconciler
 		checker:    options.Checker,
 		clock:      options.Clock,
 		elected:    mgr.Elected(),
-		problem:    n.problem,
+		isWorking:  n.isWorking,
 	}, nil
 }
 

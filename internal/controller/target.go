@@ -39,8 +39,8 @@ const (
 )
 
 var (
-	// errConflict means that somebody else wrote since the round began.
-	errConflict = errors.New("somebody else wrote meanwhile")
+	// errConflict means that the round was decided on what is no longer so.
+	errConflict = errors.New("it has changed meanwhile")
 	// errHeld means that a Secret is being deleted, and is still there.
 	errHeld = errors.New("it is being deleted, and held by the finalizer")
 )
@@ -51,7 +51,7 @@ type targetError decision.Target
 func (e *targetError) Error() string { return e.Detail }
 
 // deliver makes the target what it should be, and writes it only if it differs. When the API server refuses the write,
-// both the Target and the error say so.
+// both the Target and the error say so. A conflict is no error.
 func (r *Reconciler) deliver(
 	ctx context.Context, resource *v1alpha1.JupicoCredential, templates *render.Templates, delivery decision.Delivery,
 ) (decision.Target, error) {
@@ -61,8 +61,9 @@ func (r *Reconciler) deliver(
 		return target, nil
 	}
 	// A quota, a policy or a rule may forbid the write. Whatever the error, the operator tries again.
-	words := w.redact(err.Error(), w.after.Data)
-	if !target.Holds { // else the cleanup of former targets failed
+	words, what := w.redact(err.Error(), w.after.Data), "cleaning up former targets: "
+	if !target.Holds {
+		what = "writing the target Secret: "
 		target = decision.Target{Problem: v1alpha1.ReasonTargetWriteFailed, Detail: fmt.Sprintf(
 			"Secret %q could not be written. The operator tries again: %s", resource.Spec.Target.Name, words)}
 	}
@@ -72,7 +73,7 @@ func (r *Reconciler) deliver(
 		target.HasConflict, target.RetryAt = true, w.clock.Now().Add(retryEvery)
 		return target, nil
 	}
-	return target, errors.New("writing the target Secret: " + words)
+	return target, errors.New(what + words)
 }
 
 // targetWrite is what becomes of one Delivery.
@@ -190,7 +191,7 @@ func (w *targetWrite) readJudged(ctx context.Context) error {
 // write creates or updates the target. One that cannot be updated is deleted and made again.
 func (w *targetWrite) write(ctx context.Context, data map[string][]byte) error {
 	if data != nil && !w.NotAfter.IsZero() && w.clock.Now().After(w.NotAfter) {
-		return errConflict // the API server took so long that the token has to be proven again
+		return fmt.Errorf("%w: the API server took so long that the token has to be proven again", errConflict)
 	}
 	var reason string // a clause that says why the target cannot be updated
 	switch before, after := w.before, w.after; {
@@ -316,10 +317,7 @@ func (w *targetWrite) cleanUpFormer(ctx context.Context, target *decision.Target
 		return err
 	}
 	for _, name := range w.FormerTargets {
-		released, problem, err := w.releaseOrDelete(ctx, keyOf(w.resource.Namespace, name))
-		if err != nil {
-			return err
-		}
+		released, problem := w.releaseOrDelete(ctx, target, keyOf(w.resource.Namespace, name))
 		if released != "" {
 			target.Released = append(target.Released, fmt.Sprintf("The former target %q %s.", name, released))
 		}
@@ -346,16 +344,17 @@ func (w *targetWrite) checkLatest(ctx context.Context) error {
 
 // releaseOrDelete lets the Secret itself decide. One that existed before loses the operator's part, one that the
 // operator made for this resource is deleted, and one that was to stay behind keeps its data. It returns a clause that
-// says what was done, or one that says why the Secret remains. When there was nothing to do, both are empty. An error
-// means that somebody else was faster.
-func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey) (released, problem string, _ error) {
+// says what was done, or one that says why the Secret remains. When there was nothing to do, both are empty.
+func (w *targetWrite) releaseOrDelete(
+	ctx context.Context, target *decision.Target, name client.ObjectKey,
+) (released, problem string) {
 	secret := &corev1.Secret{}
 	err := w.live.Get(ctx, name, secret)
 	if err != nil || !render.IsManaged(secret, w.resource.Name) {
 		if client.IgnoreNotFound(err) != nil {
-			return "", readProblem(err), nil //nolint:nilerr // the problem says it
+			return "", readProblem(err)
 		}
-		return "", "", nil
+		return "", ""
 	}
 	data, ownership := maps.Clone(secret.Data), render.OwnershipOf(secret, w.resource)
 	switch {
@@ -371,13 +370,11 @@ func (w *targetWrite) releaseOrDelete(ctx context.Context, name client.ObjectKey
 		render.Release(secret)
 		err = w.save(ctx, secret, "Released former target Secret")
 	}
-	switch {
-	case apierrors.IsConflict(err), apierrors.IsNotFound(err):
-		return "", "", errConflict
-	case err != nil:
-		return "", w.redact(err.Error(), data), nil
+	if err != nil {
+		target.HasConflict = target.HasConflict || apierrors.IsConflict(err) || apierrors.IsNotFound(err)
+		return "", w.redact(err.Error(), data)
 	}
-	return released, "", nil
+	return released, ""
 }
 
 // otherManager returns the field manager that changed a Secret last, apart from the operator.

@@ -45,16 +45,6 @@ func refuseAll(isMeant func(*http.Request) bool, failure *apierrors.StatusError)
 	return func() { isAllowed.Store(true) }
 }
 
-// expectSeen waits until the operator has seen the latest edit.
-func (s *scene) expectSeen() {
-	GinkgoHelper()
-	Eventually(func() bool { r := s.get(); return r.Status.ObservedGeneration == r.Generation }, soon, "20ms").Should(BeTrue())
-}
-
-func everyTenMinutes(r *v1alpha1.JupicoCredential) {
-	r.Spec.CheckInterval = metav1.Duration{Duration: 10 * time.Minute}
-}
-
 var _ = Describe("A target whose write ends in a conflict each time", func() {
 	It("is told as not written, and is written once there is none", func() {
 		s := newScene()
@@ -75,6 +65,39 @@ var _ = Describe("A target whose write ends in a conflict each time", func() {
 	})
 })
 
+var _ = Describe("A former target", func() {
+	conflict := apierrors.NewConflict(corev1.Resource("secrets"), "target", errors.New("somebody else was faster"))
+
+	It("is no trouble when somebody else was faster once", func() {
+		s := newScene()
+		s.ready()
+		happened := s.disturb(http.MethodDelete, refuse(conflict))
+		s.edit(rename("renamed"))
+		Eventually(happened, soon).Should(BeClosed())
+		s.expectGone("target")
+		s.expectCondition(v1alpha1.ConditionSecretSynced, "True", "Synced")
+		Expect(s.eventReasons()).NotTo(ContainElement("Warning FormerTargetRemains"))
+	})
+
+	It("is told of when its deletion ends in a conflict each time", func() {
+		s := newScene()
+		s.ready()
+		isDeletion := func(r *http.Request) bool {
+			return r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, "/"+s.namespace+"/secrets/target")
+		}
+		allow := refuseAll(isDeletion, conflict)
+		s.edit(rename("renamed"))
+		Eventually(func() string { return condition(s.get(), v1alpha1.ConditionSecretSynced) }, retried, "100ms").
+			Should(Equal("True/FormerTargetRemains"))
+		Expect(message(s.get(), v1alpha1.ConditionSecretSynced)).To(ContainSubstring("somebody else was faster"))
+		allow()
+		testClock.advance(time.Minute)
+		s.poke()
+		s.expectGone("target")
+		s.expectCondition(v1alpha1.ConditionSecretSynced, "True", "Synced")
+	})
+})
+
 var _ = Describe("A former target that remains", func() {
 	It("is still told of after a restart", func() {
 		s := newScene()
@@ -86,24 +109,6 @@ var _ = Describe("A former target that remains", func() {
 		Consistently(func() string { return condition(s.get(), v1alpha1.ConditionSecretSynced) }, "3s", "50ms").
 			Should(Equal("True/FormerTargetRemains"))
 		Expect(s.eventReasons()).NotTo(ContainElement("Normal Recovered"))
-	})
-})
-
-var _ = Describe("A Secret that is handed over before the spec names it", func() {
-	It("stays handed over", func() {
-		s := newScene()
-		s.ready()
-		handedOver := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{
-			Namespace: s.namespace, Name: "existing", Annotations: map[string]string{v1alpha1.AnnotationManagedBy: "payments"},
-		}}
-		Expect(admin.Create(ctx, handedOver)).To(Succeed())
-		s.edit(everyTenMinutes)
-		s.expectSeen()
-		s.edit(rename("existing"))
-		s.expectReady("True", "Accepted")
-		s.expectGone("target")
-		Expect(s.secret("existing").Data).To(HaveKeyWithValue("token", []byte(s.login.token())))
-		Expect(s.eventReasons()).NotTo(ContainElement("Warning TargetConflict"))
 	})
 })
 

@@ -35,7 +35,11 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	view := newView(v, target, &status)
 	status.Conditions = view.conditions()
 
-	round := &Round{Status: status, HasConflict: target.HasConflict && s.conflicts < maxConflicts}
+	round := &Round{Status: status}
+	if target.HasConflict {
+		round.targetConflicts = s.targetConflicts + 1
+		round.HasConflict = round.targetConflicts <= maxConflicts
+	}
 	round.RequeueAt = earliest(view.wakeUp(v.nextRound(status.NextCheckTime)), target.RetryAt)
 	round.RequeueAt = earliest(round.RequeueAt, f.retryAt())
 	for i := range v.results {

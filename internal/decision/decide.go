@@ -190,8 +190,8 @@ func (v *verdict) isDeployable(i int) bool {
 	return record.Verdict == v1alpha1.VerdictAccepted && record.ConsecutiveRejected == 0 && v.facts.mayBeWritten(i)
 }
 
-// isPreferred reports whether a candidate goes before a deployed token that is not rejected. An edit acts at once, also
-// when its write has to be tried again, and the way back after a rejection takes two acceptances in a row.
+// isPreferred reports whether a candidate goes before a deployed token that is not rejected. An edit acts at once, and
+// the way back after a rejection takes two acceptances in a row.
 func (f *facts) isPreferred(h *history, i int) bool {
 	entry := &h.entries[i]
 	switch rank := h.rank(); {
@@ -229,7 +229,7 @@ func (v *verdict) rejectedSince() time.Time {
 	}
 }
 
-// isHeld reports whether an entry has to wait before it takes over. An edit that puts it first need not.
+// isHeld reports whether an entry has to wait before it takes over. Only one behind the deployed token's has to.
 func (f *facts) isHeld(h *history, i int) bool {
 	return i > h.rank() && !f.failoverHeldUntil(h).IsZero()
 }

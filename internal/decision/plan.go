@@ -108,7 +108,7 @@ func (f *facts) isForDelivery(h *history, i int) bool {
 	case h.deployed == nil, h.isDeployedRejected():
 		return true
 	case i == h.active:
-		return !f.isDeployedKnown() && (f.mayDiffer() || f.lastWriteFailed())
+		return !f.isDeployedKnown() && (f.mayDiffer() || f.lastWriteFailed() || len(f.FormerTargets) > 0)
 	default:
 		return i <= h.rank()
 	}
@@ -135,8 +135,8 @@ func (f *facts) isDue(record *v1alpha1.CheckRecord, checkedAt, by time.Time) boo
 }
 
 // followUp plans the checks that may find a replacement for a rejected token: a standby must be accepted by a check
-// that began after the rejection. When most credentials of the endpoint were rejected together, that waits, since
-// such a thing mostly passes.
+// that began after the rejection. When most credentials of the endpoint were rejected together, one behind the
+// deployed token's entry waits, since such a thing mostly passes.
 func followUp(f *facts, results []checkResult) []plannedCheck {
 	wasRejected := f.status.Deployed != nil && f.status.Deployed.Verdict == v1alpha1.VerdictRejected
 	if !wasRejected && !slices.ContainsFunc(results, func(r checkResult) bool { return r.isRejection() }) {

@@ -94,8 +94,9 @@ type Round struct {
 	// Events to record once the status is written.
 	Events []Event
 
-	next  committed
-	write *confirmedWrite
+	next            committed
+	write           *confirmedWrite
+	targetConflicts int // in a row, up to this round
 }
 
 // Run runs one round. An error means trouble with Kubernetes, or a context that ended; everything else is an outcome. A

@@ -29,7 +29,8 @@ const (
 	// The waits after a conflict with somebody else's write.
 	shortestConflictBackoff = 50 * time.Millisecond
 	longestConflictBackoff  = time.Minute
-	// maxConflicts is how many rounds in a row may come to nothing, in 13 s altogether, before the status says why.
+	// maxConflicts is how many writes of the target in a row may end in a conflict, in 13 s altogether, before the status
+	// says so.
 	maxConflicts = 8
 )
 
@@ -48,6 +49,8 @@ type State struct {
 	observedAt time.Time // when the last round began
 	// conflicts is how many rounds in a row came to nothing because somebody else had written.
 	conflicts int
+	// targetConflicts is how many writes of the target in a row ended in a conflict.
+	targetConflicts int
 }
 
 // observed are the endpoint, sources and certificates as they were last read for a generation of the spec.
@@ -209,7 +212,7 @@ func (s *State) Commit(r *Round, version string) {
 	s.committed.statusVersion = version
 	s.committed.targetVersion = versionOf(r.Status.Target)
 	s.write = nil
-	s.conflicts = 0
+	s.conflicts, s.targetConflicts = 0, r.targetConflicts
 	s.sent.edits = slices.DeleteFunc(s.sent.edits, func(e edit) bool {
 		return !slices.ContainsFunc(r.next.entries, func(known entry) bool { return known.name == e.entry })
 	})
@@ -227,6 +230,7 @@ func (s *State) Abandon(r *Round, isUnknown bool) time.Duration {
 		}
 	}
 	s.conflicts++
+	s.targetConflicts = r.targetConflicts
 	return doubled(shortestConflictBackoff, longestConflictBackoff, s.conflicts-1)
 }
 
