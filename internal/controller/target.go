@@ -328,6 +328,9 @@ func (w *targetWrite) cleanUpFormer(ctx context.Context, target *decision.Target
 				"minute.", w.resource.Spec.Target.Name, name, problem)
 		}
 	}
+	if len(target.Released) > 0 {
+		target.HasConflict = false // a round that is abandoned would tell nobody of these
+	}
 	return nil
 }
 

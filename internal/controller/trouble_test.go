@@ -86,7 +86,16 @@ var _ = Describe("A former target", func() {
 			return r.Method == http.MethodDelete && strings.HasSuffix(r.URL.Path, "/"+s.namespace+"/secrets/target")
 		}
 		allow := refuseAll(isDeletion, conflict)
-		s.edit(rename("renamed"))
+		other := s.target()
+		other.ObjectMeta = metav1.ObjectMeta{Namespace: s.namespace, Name: "other", Annotations: map[string]string{
+			v1alpha1.AnnotationManagedBy: "payments",
+			v1alpha1.AnnotationOwnership: `{"secret":"other","created":false,"keys":["token"]}`,
+		}}
+		restart(func() {
+			Expect(admin.Create(ctx, other)).To(Succeed())
+			s.edit(rename("renamed"))
+		})
+		Eventually(s.eventReasons, soon).Should(ContainElement("Normal Released"), "of the other, which is not held up")
 		Eventually(func() string { return condition(s.get(), v1alpha1.ConditionSecretSynced) }, retried, "100ms").
 			Should(Equal("True/FormerTargetRemains"))
 		Expect(message(s.get(), v1alpha1.ConditionSecretSynced)).To(ContainSubstring("somebody else was faster"))

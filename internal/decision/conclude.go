@@ -35,11 +35,8 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 	view := newView(v, target, &status)
 	status.Conditions = view.conditions()
 
-	round := &Round{Status: status}
-	if target.HasConflict {
-		round.targetConflicts = s.targetConflicts + 1
-		round.HasConflict = round.targetConflicts <= maxConflicts
-	}
+	round := &Round{Status: status, targetConflicts: s.countConflicts(target, h)}
+	round.HasConflict = target.HasConflict && round.targetConflicts <= maxConflicts
 	round.RequeueAt = earliest(view.wakeUp(v.nextRound(status.NextCheckTime)), target.RetryAt)
 	round.RequeueAt = earliest(round.RequeueAt, f.retryAt())
 	for i := range v.results {
@@ -61,6 +58,19 @@ func (s *State) conclude(f *facts, v *verdict, target Target) *Round {
 		}
 	}
 	return round
+}
+
+// countConflicts returns how many writes of the target in a row ended in a conflict. A round that wrote none, or only
+// kept the last known good, ends no such row.
+func (s *State) countConflicts(target Target, h *history) int {
+	switch {
+	case target.HasConflict:
+		return s.targetConflicts + 1
+	case target.IsWritten, target.Holds && !h.isDiverged():
+		return 0
+	default:
+		return s.targetConflicts
+	}
 }
 
 // noteDeployedSource says which bytes are in the target. A status of an earlier version does not say it; it is added

@@ -200,7 +200,7 @@ func (f *facts) isPreferred(h *history, i int) bool {
 	case i == rank, rank == len(h.entries): // its source, or one that is no longer asked for, made the deployed token
 		return true
 	default:
-		return f.isSpecEdited() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
+		return f.isSpecEdited() || f.targetLagsSpec() || entry.LastRejected == nil || entry.ConsecutiveAccepted > 1
 	}
 }
 

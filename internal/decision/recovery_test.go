@@ -952,3 +952,16 @@ func TestAStandbyTakesOverThoughNobodyKnowsWhenTheFirstWasRejected(t *testing.T)
 	w.happens()
 	w.expectReady("True/FailedOver")
 }
+
+func TestAnEditThatBringsTheFirstBackSurvivesAFailedWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, sandbox)
+	failedOver(w)
+	w.answer("good", outcome.Accepted)
+	w.refusal = decision.Target{Problem: "error"}
+	w.change(func(spec *v1alpha1.JupicoCredentialSpec) { spec.CheckInterval.Duration = 10 * m })
+	w.requestCheck("now")
+	w.refusal = decision.Target{}
+	w.happens()
+	w.expectTarget("good")
+}
