@@ -199,6 +199,7 @@ func TestACounterThatSomebodyEditedCountsOn(t *testing.T) {
 func FuzzAStatusThatSomebodyEdited(f *testing.F) {
 	f.Add(uint64(5310))
 	f.Add(uint64(10995))
+	f.Add(uint64(1484)) // Ready had no reason
 	f.Fuzz(survive)
 }
 

@@ -802,25 +802,23 @@ func TestACheckRequestDoesNotLetARejectionConfirmItself(t *testing.T) {
 
 func TestAMassRejectionDoesNotHoldAnEditBack(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, production)
-	redundant(w)
-	w.answer("good", outcome.Rejected)
-	w.mass = true
-	w.run(5*m + 10*s)
-	w.expectReady("False/Revoked")
-	w.answer("new", outcome.Accepted)
-	w.writeSource("new")
-	w.expectTarget("new")
-	w.expectReady("True/Accepted")
-}
-
-func TestAMassRejectionHoldsNoStandbyBackThatAnEditPutsFirst(t *testing.T) {
-	t.Parallel()
-	for sentence, edit := range map[string]func(*v1alpha1.JupicoCredentialSpec){
-		"swapped": func(spec *v1alpha1.JupicoCredentialSpec) { slices.Reverse(spec.Credentials) },
-		"alone":   func(spec *v1alpha1.JupicoCredentialSpec) { spec.Credentials = spec.Credentials[1:] },
+	change := func(edit func(*v1alpha1.JupicoCredentialSpec)) func(*world) {
+		return func(w *world) { w.edit(edit) }
+	}
+	for _, row := range []struct {
+		sentence string
+		edit     func(*world)
+		want     string
+	}{
+		{"of the source", func(w *world) { w.answer("new", outcome.Accepted); w.writeSource("new") }, "new"},
+		{"that puts the standby first", change(func(spec *v1alpha1.JupicoCredentialSpec) {
+			slices.Reverse(spec.Credentials)
+		}), "key"},
+		{"that leaves the standby alone", change(func(spec *v1alpha1.JupicoCredentialSpec) {
+			spec.Credentials = spec.Credentials[1:]
+		}), "key"},
 	} {
-		t.Run(sentence, func(t *testing.T) {
+		t.Run(row.sentence, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, production)
 			redundant(w)
@@ -828,8 +826,8 @@ func TestAMassRejectionHoldsNoStandbyBackThatAnEditPutsFirst(t *testing.T) {
 			w.mass = true
 			w.run(5*m + 10*s)
 			w.expectReady("False/Revoked")
-			w.edit(edit)
-			w.expectTarget("key")
+			row.edit(w)
+			w.expectTarget(row.want)
 			w.expectReady("True/Accepted")
 		})
 	}
